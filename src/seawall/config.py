@@ -1,0 +1,131 @@
+"""RecoveryConfig: the manager's options, each with its range, checked when it is built."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from seawall.errors import InvalidConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The values one option may take, and how to say so."""
+
+    kind: type
+    low: float = 0
+    high: float = math.inf
+    low_open: bool = False
+
+    def describe(self) -> str:
+        noun = "a whole number" if self.kind is int else "a number"
+        start = f"above {self.low:g}" if self.low_open else f"{self.low:g} or more"
+        return f"{noun}, {start}" if self.high == math.inf else f"{noun}, {start}, to {self.high:g}"
+
+    def accepts(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | self.kind):
+            return False
+        number = float(value)  # type: ignore[arg-type]
+        above = number > self.low if self.low_open else number >= self.low
+        return above and number <= self.high and math.isfinite(number)
+
+
+_RANGES = {
+    "max_retries": _Range(int),
+    "backoff_factor": _Range(float, 1),
+    "initial_delay": _Range(float),
+    "max_delay": _Range(float),
+    "jitter_range": _Range(float, 0, 1),
+    "circuit_breaker_threshold": _Range(int, 1),
+    "circuit_breaker_timeout": _Range(float, low_open=True),
+    "checkpoint_batch_size": _Range(int, 1),
+    "checkpoint_interval_minutes": _Range(float, low_open=True),
+    "lease_seconds": _Range(float, 1),
+    "quorum": _Range(int, 1),
+    "pool_size": _Range(int, 2, 1000),
+    "connect_timeout": _Range(float, low_open=True),
+    "bad_record_tolerance": _Range(float, 0, 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryConfig:
+    """Options of an ``ErrorRecoveryManager``; each is also the default of the call that takes it.
+
+    Attributes:
+        max_retries: retries after the first attempt.
+        backoff_factor: by what the wait grows at each retry (1 or more).
+        initial_delay: seconds before the first retry.
+        max_delay: seconds that a computed wait never passes.
+        jitter_range: share (0 to 1) by which a wait varies at random, up and down.
+        circuit_breaker_threshold: consecutive failures that open a breaker.
+        circuit_breaker_timeout: seconds that a breaker stays open.
+        checkpoint_batch_size: records a batch.
+        checkpoint_interval_minutes: minutes after which an unfinished batch is committed as it is.
+        lease_seconds: seconds that a silent worker keeps its step, and its locks.
+        quorum: workers that must see a service fail before the fleet's breaker opens.
+        listen_dsn: DSN for LISTEN where ``dsn`` leads to a transaction pooler.
+        require_dsn: refuse to start the embedded PostgreSQL.
+        pool_size: connections at the most.
+        connect_timeout: seconds to wait for a connection.
+        bad_record_tolerance: share (0 to 1) of a run's records that may be quarantined before the
+            run stops with ``TooManyBadRecordsError``.
+
+    Raises:
+        InvalidConfigError: a value is out of range; the message says what would be right.
+    """
+
+    max_retries: int = 3
+    backoff_factor: float = 2.0
+    initial_delay: float = 1.0
+    max_delay: float = 300.0
+    jitter_range: float = 0.1
+    circuit_breaker_threshold: int = 5
+    circuit_breaker_timeout: float = 300
+    checkpoint_batch_size: int = 1000
+    checkpoint_interval_minutes: float = 5
+    lease_seconds: float = 30
+    quorum: int = 2
+    listen_dsn: str | None = None
+    require_dsn: bool = False
+    pool_size: int = 10
+    connect_timeout: float = 10.0
+    bad_record_tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _RANGES.items():
+            value = getattr(self, name)
+            if not allowed.accepts(value):
+                raise InvalidConfigError(f"{name}={value!r}: must be {allowed.describe()}")
+        if self.initial_delay > self.max_delay:
+            raise InvalidConfigError(
+                f"initial_delay={self.initial_delay!r}: must not pass max_delay={self.max_delay!r}"
+            )
+        if self.listen_dsn is not None and not isinstance(self.listen_dsn, str):
+            raise InvalidConfigError(f"listen_dsn={self.listen_dsn!r}: must be a DSN or None")
+        if not isinstance(self.require_dsn, bool):
+            raise InvalidConfigError(f"require_dsn={self.require_dsn!r}: must be True or False")
+
+    @classmethod
+    def of(cls, value: "Self | Mapping[str, Any] | None") -> Self:
+        """The config that a user's ``config=`` argument means.
+
+        Raises:
+            InvalidConfigError: a key is unknown (the nearest known one is named) or out of range.
+        """
+        if value is None:
+            return cls()
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise InvalidConfigError(
+                f"config={value!r}: must be a RecoveryConfig or a mapping of its keys"
+            )
+        known = [field.name for field in fields(cls)]
+        for key in value:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+                raise InvalidConfigError(f"unknown config key {key!r}; {hint}")
+        return cls(**value)

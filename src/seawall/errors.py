@@ -1,0 +1,114 @@
+"""Every error that seawall raises of its own.
+
+All can be pickled and carry what a handler needs as attributes; an operation's own exception is
+never wrapped in one of these.
+"""
+
+from typing import Any
+
+
+class SeawallError(Exception):
+    """The base of seawall's own errors."""
+
+
+class InvalidConfigError(SeawallError, ValueError):
+    """Raised when an option is unknown or out of range; names the key, the value, what is right."""
+
+
+class NotStartedError(SeawallError, RuntimeError):
+    """Raised when the database is needed before ``async with manager:`` (or after its end)."""
+
+
+class RefusedError(SeawallError):
+    """The base of refusals: a policy did not let the call through.
+
+    Attributes:
+        retry_after: seconds until another try can make sense, or None where nobody knows.
+    """
+
+    retry_after: float | None = None
+
+
+class CircuitOpenError(RefusedError):
+    """Raised instead of calling a service whose circuit breaker is open.
+
+    Attributes:
+        service_name: the breaker's name.
+        retry_after: seconds until the breaker admits a trial call; 0.0 while one is under way.
+    """
+
+    @property
+    def service_name(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def retry_after(self) -> float | None:  # type: ignore[override]
+        value = self.args[1]
+        return None if value is None else float(value)
+
+    def __str__(self) -> str:
+        wait = "" if self.retry_after is None else f"; next trial call in {self.retry_after:.3f} s"
+        return f"circuit breaker {self.service_name!r} is open{wait}"
+
+
+class DeadlineExceededError(SeawallError, TimeoutError):
+    """Raised when a call's ``deadline`` ended it in the middle of an attempt."""
+
+
+class AttemptTimeoutError(SeawallError, TimeoutError):
+    """Raised inside a retried call when one attempt took longer than ``attempt_timeout``."""
+
+
+class StaleRunError(SeawallError):
+    """Raised when a newer worker has taken over this step: nothing of this one can commit."""
+
+
+class TooManyBadRecordsError(SeawallError):
+    """Raised when a run's share of bad records passes what it tolerates; its position is intact.
+
+    Attributes:
+        bad_count: bad records so far, those of the refused batch included.
+        read_count: records read so far.
+        tolerance: the share (0 to 1) that was allowed.
+    """
+
+    def __init__(self, message: str, bad_count: int, read_count: int, tolerance: float) -> None:
+        super().__init__(message, bad_count, read_count, tolerance)
+        self.bad_count, self.read_count, self.tolerance = bad_count, read_count, tolerance
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CheckpointError(SeawallError):
+    """Raised when a checkpoint is used wrongly: a batch left uncommitted, a repeated position."""
+
+
+class CodecError(SeawallError, TypeError):
+    """Raised when a record holds a value that can't be stored and brought back equal."""
+
+
+class DatabaseUnavailableError(SeawallError, ConnectionError):
+    """Raised when PostgreSQL can't be reached; says which server and what to do."""
+
+
+class UnsupportedServerError(SeawallError):
+    """Raised when the server is older than PostgreSQL 15."""
+
+
+class MigrationError(SeawallError):
+    """Raised when the schema is missing, newer than this library, or was altered by hand."""
+
+
+class MissingTableError(SeawallError, LookupError):
+    """Raised when the table to load into, or one of the named columns, does not exist."""
+
+
+class EmbeddedServerError(SeawallError):
+    """Raised when the embedded PostgreSQL can't be started; says why and what to do."""
+
+
+def attach_note(exc: BaseException, note: str, /, **details: Any) -> None:
+    """Add one line to the exception's notes, with ``details`` as ``key=value``."""
+    tail = "".join(f", {key}={value}" for key, value in details.items())
+    exc.add_note(note + tail)

@@ -1,0 +1,148 @@
+"""What happened, as frozen values, and the bus that takes them to whoever listens.
+
+Every part reports by ``bus.emit(event)`` and by nothing else; tables, log lines, metrics and
+alerts are listeners. A listener is a plain callable: one that raises is logged and harms nobody.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from seawall.scope import Scope, current_scope
+
+_logger = logging.getLogger("seawall.events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The base of all events.
+
+    Attributes:
+        scope: the run and step in whose context it happened.
+    """
+
+    scope: Scope = field(default_factory=current_scope.get)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled(Event):
+    """A failed attempt will be repeated after ``wait_seconds``."""
+
+    operation: str
+    attempt: int
+    wait_seconds: float
+    elapsed_seconds: float
+    error_type: str
+    exception_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySucceeded(Event):
+    """An operation succeeded at attempt ``attempt`` (2 or later)."""
+
+    operation: str
+    attempt: int
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryExhausted(Event):
+    """An operation's last exception was given to its caller; ``stop_reason`` says why."""
+
+    operation: str
+    attempt: int
+    elapsed_seconds: float
+    error_type: str
+    exception_type: str
+    message: str
+    stop_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerTransition(Event):
+    """A circuit breaker changed its state."""
+
+    service_name: str
+    from_state: str
+    to_state: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackUsed(Event):
+    """``position`` (1 is the first fallback) answered in place of the primary."""
+
+    operation: str
+    fallback: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCommitted(Event):
+    """A batch's rows, its quarantined rows and its position are committed."""
+
+    partition: int
+    batch_id: str
+    read_count: int
+    write_count: int
+    skip_count: int
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRetried(Event):
+    """A batch was rolled back and is run again as a whole."""
+
+    partition: int
+    batch_id: str
+    attempt: int
+    exception_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """A run's scope was left; ``status`` is ``succeeded``, ``failed`` or ``cancelled``."""
+
+    status: str
+    elapsed_seconds: float
+    error_type: str | None = None
+    message: str | None = None
+
+
+Listener = Callable[[Event], object]
+
+
+class EventBus:
+    """Takes each event to every listener, in order of subscription.
+
+    May be shared between tasks and threads; listeners run in the emitter's. With no listener,
+    callers skip making the event: ``if bus.listeners: bus.emit(...)``.
+    """
+
+    __slots__ = ("listeners",)
+
+    def __init__(self) -> None:
+        self.listeners: tuple[Listener, ...] = ()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Add ``listener``; the returned function takes it away again."""
+        self.listeners = (*self.listeners, listener)
+
+        def unsubscribe() -> None:
+            self.listeners = tuple(each for each in self.listeners if each is not listener)
+
+        return unsubscribe
+
+    def emit(self, event: Event) -> None:
+        """Give ``event`` to every listener; one that raises is logged, the others still hear it."""
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception:
+                _logger.exception("listener %r failed on %s", listener, type(event).__name__)
+
+
+default_bus = EventBus()
