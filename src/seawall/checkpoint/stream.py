@@ -1,0 +1,51 @@
+"""The whole main job in one call: source, transform, sink, checkpoint."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from seawall.checkpoint.batch import Batch, Transform
+from seawall.checkpoint.model import StreamReport
+from seawall.checkpoint.reader import Source
+from seawall.checkpoint.step import Step
+from seawall.errors import InvalidConfigError
+
+StreamSource = Callable[[Any], Source]
+Sink = str | Callable[[Any, Batch], Awaitable[object]]
+
+__all__ = ["Sink", "StreamSource", "Transform", "stream"]
+
+
+async def stream(
+    step: Step,
+    source: StreamSource,
+    sink: Sink,
+    *,
+    position: Callable[[Any], Any] | None = None,
+    transform: Transform | None = None,
+    columns: Sequence[str] | None = None,
+) -> StreamReport:
+    """Read ``source`` from the step's position to its end, and bring every batch into ``sink``.
+
+    Raises:
+        InvalidConfigError: ``source`` or ``sink`` is of no accepted kind.
+    """
+    if not callable(source):
+        raise InvalidConfigError(
+            f"source={source!r:.80}: must be a callable that takes the last position (None at "
+            "first) and returns the records after it"
+        )
+    if not (isinstance(sink, str) or callable(sink)):
+        raise InvalidConfigError(
+            f"sink={sink!r:.80}: must be a table's name or an async function (tx, batch)"
+        )
+
+    async def into_table(tx: Any, batch: Batch) -> None:
+        await tx.load(sink, batch.records, columns)
+
+    async with step:
+        return await step.for_each(
+            lambda: source(step.position),
+            into_table if isinstance(sink, str) else sink,
+            position=position,
+            transform=transform,
+        )

@@ -1,0 +1,139 @@
+"""Reading ahead: batches, bounds, errors, time, closing."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from seawall.checkpoint.reader import Reader
+
+
+@contextlib.asynccontextmanager
+async def reading(source, size=3, interval=60.0, **options):
+    reader = Reader(source, size, interval, **options)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(reader.run())
+        yield reader
+        task.cancel()
+
+
+async def drain(reader):
+    batches = []
+    while batch := await reader.take():
+        batches.append(list(batch))
+    return batches
+
+
+async def agen(n, log=None):
+    try:
+        for i in range(n):
+            yield i
+    finally:
+        if log is not None:
+            log.append("closed")
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("make", [lambda: list(range(7)), lambda: iter(range(7)), lambda: agen(7)])
+async def test_reader_any_source_gives_full_batches_then_the_rest(make, clock):
+    async with reading(make(), clock=clock) as reader:
+        assert await drain(reader) == [[0, 1, 2], [3, 4, 5], [6]]
+        assert list(await reader.take()) == []
+
+
+async def test_reader_callable_source_is_called_by_the_reading_task(clock):
+    async with reading(lambda: [1, 2], clock=clock) as reader:
+        assert await drain(reader) == [[1, 2]]
+
+
+async def test_reader_async_source_is_read_no_further_than_its_bound(clock):
+    seen = []
+
+    async def source():
+        for i in range(1000):
+            seen.append(i)
+            yield i
+
+    async with reading(source(), size=10, ahead=2, clock=clock) as reader:
+        await reader.take()
+        await asyncio.sleep(100)
+        assert len(seen) <= 10 + 2 * 10 + 1
+
+
+async def test_reader_slow_source_gives_a_partial_batch_after_the_interval(clock):
+    async def source():
+        yield 1
+        yield 2
+        await asyncio.sleep(1000)
+        yield 3
+
+    async with reading(source(), size=5, interval=30, clock=clock) as reader:
+        before = clock.monotonic()
+        assert list(await reader.take()) == [1, 2]
+        assert 30 <= clock.monotonic() - before < 31
+        assert list(await reader.take()) == [3]
+
+
+async def test_reader_source_that_raises_gives_full_batches_first(clock):
+    async def source():
+        for i in range(5):
+            yield i
+        raise OSError("source broke")
+
+    async with reading(source(), size=2, clock=clock) as reader:
+        assert list(await reader.take()) == [0, 1]
+        assert list(await reader.take()) == [2, 3]
+        with pytest.raises(OSError, match="source broke"):
+            await reader.take()
+
+
+@pytest.mark.real_time
+async def test_reader_generator_that_raises_in_its_thread_gives_full_batches_first(clock):
+    def source():
+        yield from range(4)
+        raise ValueError("row 4")
+
+    async with reading(source(), size=2, clock=clock) as reader:
+        assert list(await reader.take()) == [0, 1]
+        assert list(await reader.take()) == [2, 3]
+        with pytest.raises(ValueError, match="row 4"):
+            await reader.take()
+
+
+async def test_reader_cancelled_closes_the_async_source(clock):
+    log = []
+    async with reading(agen(1000, log), clock=clock) as reader:
+        await reader.take()
+    assert log == ["closed"]
+
+
+@pytest.mark.real_time
+async def test_reader_cancelled_closes_the_generator(clock):
+    log = []
+
+    def source():
+        try:
+            yield from range(100_000)
+        finally:
+            log.append("closed")
+
+    async with reading(source(), size=10, clock=clock) as reader:
+        await reader.take()
+    assert log == ["closed"]
+
+
+async def test_reader_async_source_that_never_waits_lets_others_run(clock):
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(other())
+        async with reading(agen(10_000), size=10_000, clock=clock) as reader:
+            assert len(await reader.take()) == 10_000
+        task.cancel()
+    assert turns > 10
