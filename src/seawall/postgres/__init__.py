@@ -1,0 +1,1 @@
+"""The PostgreSQL side: connections, migrations, loading, and a store for each feature."""

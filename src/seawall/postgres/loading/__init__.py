@@ -1,0 +1,7 @@
+"""Loading records by COPY, and finding the bad ones in a few statements whatever their number.
+
+`loader` tries the plain COPY; when it fails, the batch goes into a temporary table without
+constraints, `violations` asks there once per constraint which records break it, and the rest goes
+on by INSERT … SELECT. `values` finds what can't even be sent, `isolate` is for what the catalog
+doesn't tell (triggers, exclusion constraints, domains), one error at a time.
+"""

@@ -1,0 +1,102 @@
+"""The transaction of a batch, as its block sees it: an asyncpg connection with ``load``."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from seawall.checkpoint.store import Rejects
+from seawall.postgres.loading.loader import Loader
+
+T = TypeVar("T")
+
+
+class Transaction:
+    """An asyncpg connection inside a batch's transaction, with ``load``.
+
+    Every method of ``asyncpg.Connection`` is there (``execute``, ``fetch``, ``transaction`` for a
+    savepoint, …). Belongs to the task of its batch; of no use after the block.
+    """
+
+    def __init__(self, connection: Any, settings: str, loader: Loader, rejects: Rejects) -> None:
+        self._connection, self._settings = connection, settings
+        self._loader, self._rejects = loader, rejects
+        self._outer = connection.transaction()
+        self._untouched = True
+
+    def __getattr__(self, name: str) -> Any:
+        # Whoever asks for a method is about to use it: from now on a failed load must not restart
+        # the transaction, but go back to a savepoint.
+        self._untouched = False
+        return getattr(self._connection, name)
+
+    async def load(
+        self,
+        table: str,
+        records: Iterable[Mapping[str, Any]] | Iterable[Sequence[Any]],
+        columns: Sequence[str] | None = None,
+    ) -> int:
+        """Copy ``records`` into ``table``; the bad ones are quarantined in this transaction.
+
+        Args:
+            table: as SQL names it; with its schema where it is not in the search path.
+            records: tuples in the order of the columns, or mappings by column name.
+            columns: the columns to load; without them all of the table's but the generated ones
+                for tuples, and the first record's keys for mappings.
+
+        Returns:
+            How many records were loaded.
+
+        Raises:
+            MissingTableError: no such table or column.
+            TooManyBadRecordsError: the run's share of bad records passed its tolerance.
+            asyncpg.PostgresError: what is not about a record: rights, disk, connection.
+        """
+        given: Sequence[Any] = records if isinstance(records, Sequence) else list(records)
+        rejections = await self._loader.load(self, table, given, columns)
+        if rejections:
+            await self._rejects(rejections, given)
+        return len(given) - len(rejections)
+
+    # -- for the loader and the unit of work ---------------------------------------------------
+
+    @property
+    def connection(self) -> Any:
+        """The bare connection; using it leaves a failed load's restart possible."""
+        return self._connection
+
+    async def begin(self) -> None:
+        """Start, or start again; both settings cost one round trip together."""
+        self._outer = self._connection.transaction()
+        await self._outer.start()
+        await self._connection.execute(self._settings)
+        self._untouched = True
+
+    async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run ``work``; if it fails, what it did is undone and the transaction goes on."""
+        if self._untouched:
+            # Nothing to keep: a restart on failure saves the two round trips of a savepoint on
+            # every success.
+            try:
+                result = await work()
+            except Exception:
+                if not self._connection.is_closed():
+                    await self._outer.rollback()
+                    await self.begin()
+                raise
+            self._untouched = False
+            return result
+        savepoint = self._connection.transaction()
+        await savepoint.start()
+        try:
+            result = await work()
+        except Exception:
+            if not self._connection.is_closed():
+                await savepoint.rollback()
+            raise
+        await savepoint.commit()
+        return result
+
+    async def commit(self) -> None:
+        await self._outer.commit()
+
+    async def rollback(self) -> None:
+        await self._outer.rollback()
