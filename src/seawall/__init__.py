@@ -1,0 +1,71 @@
+"""Asyncio ETL workers that fail safely: retry, breakers, exactly-once checkpoints, quarantine.
+
+The public names, loaded on first use, so that ``import seawall`` costs little.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from seawall._version import __version__ as __version__
+
+# Named as the packages that they live in: only an import that has happened keeps the name theirs.
+from seawall.fallback import fallback as fallback
+from seawall.retry import retry as retry
+
+if TYPE_CHECKING:
+    from seawall.checkpoint import Batch as Batch
+    from seawall.checkpoint import Checkpoint as Checkpoint
+    from seawall.checkpoint import StreamReport as StreamReport
+    from seawall.circuitbreaker import CircuitBreaker as CircuitBreaker
+    from seawall.circuitbreaker import CircuitState as CircuitState
+    from seawall.classification import Classifier as Classifier
+    from seawall.classification import ErrorType as ErrorType
+    from seawall.config import RecoveryConfig as RecoveryConfig
+    from seawall.errors import AttemptTimeoutError as AttemptTimeoutError
+    from seawall.errors import CheckpointError as CheckpointError
+    from seawall.errors import CircuitOpenError as CircuitOpenError
+    from seawall.errors import CodecError as CodecError
+    from seawall.errors import DatabaseUnavailableError as DatabaseUnavailableError
+    from seawall.errors import DeadlineExceededError as DeadlineExceededError
+    from seawall.errors import EmbeddedServerError as EmbeddedServerError
+    from seawall.errors import InvalidConfigError as InvalidConfigError
+    from seawall.errors import MigrationError as MigrationError
+    from seawall.errors import MissingTableError as MissingTableError
+    from seawall.errors import NotStartedError as NotStartedError
+    from seawall.errors import RefusedError as RefusedError
+    from seawall.errors import SeawallError as SeawallError
+    from seawall.errors import StaleRunError as StaleRunError
+    from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
+    from seawall.errors import UnsupportedServerError as UnsupportedServerError
+    from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
+    from seawall.pipeline import Policy as Policy
+    from seawall.retry import RetryStrategy as RetryStrategy
+    from seawall.retry import retrying as retrying
+
+_HOMES = {
+    "checkpoint": "Batch Checkpoint StreamReport",
+    "circuitbreaker": "CircuitBreaker CircuitState",
+    "classification": "Classifier ErrorType",
+    "config": "RecoveryConfig",
+    "errors": "AttemptTimeoutError CheckpointError CircuitOpenError CodecError "
+    "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
+    "MigrationError MissingTableError NotStartedError RefusedError SeawallError StaleRunError "
+    "TooManyBadRecordsError UnsupportedServerError",
+    "manager": "ErrorRecoveryManager",
+    "pipeline": "Policy",
+    "retry": "RetryStrategy retrying",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = ["__version__", "fallback", "retry", *_HOME_OF]  # noqa: PLE0604 - names, all of them
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'seawall' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"seawall.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

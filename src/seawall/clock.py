@@ -4,9 +4,12 @@ Monotonic time inside the process, the database's clock where workers meet; a wa
 this process is only ever shown to people.
 """
 
+import asyncio
+import contextlib
 import secrets
 import threading
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
@@ -34,6 +37,26 @@ class SystemClock:
 
 
 SYSTEM_CLOCK: Clock = SystemClock()
+
+
+class BackgroundTask:
+    """One task that lives from ``start`` to ``stop``, which different tasks may call.
+
+    For what is opened and closed by calls; where a block can own the task, a task group does.
+    """
+
+    def __init__(self, work: Coroutine[object, object, None], name: str) -> None:
+        self._task = asyncio.create_task(work, name=name)
+
+    async def stop(self) -> None:
+        """Cancel the task and wait for its end; what it raised goes to the event loop's handler."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([self._task])
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{self._task.get_name()} failed", "exception": error}
+            )
 
 
 def utc_now() -> datetime:

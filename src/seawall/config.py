@@ -10,7 +10,7 @@ from seawall.errors import InvalidConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class Range:
     """The values one option may take, and how to say so."""
 
     kind: type
@@ -30,22 +30,31 @@ class _Range:
         above = number > self.low if self.low_open else number >= self.low
         return above and number <= self.high and math.isfinite(number)
 
+    def check(self, name: str, value: object) -> None:
+        """Refuse a value out of range.
+
+        Raises:
+            InvalidConfigError: names the option, the value and what would be right.
+        """
+        if not self.accepts(value):
+            raise InvalidConfigError(f"{name}={value!r}: must be {self.describe()}")
+
 
 _RANGES = {
-    "max_retries": _Range(int),
-    "backoff_factor": _Range(float, 1),
-    "initial_delay": _Range(float),
-    "max_delay": _Range(float),
-    "jitter_range": _Range(float, 0, 1),
-    "circuit_breaker_threshold": _Range(int, 1),
-    "circuit_breaker_timeout": _Range(float, low_open=True),
-    "checkpoint_batch_size": _Range(int, 1),
-    "checkpoint_interval_minutes": _Range(float, low_open=True),
-    "lease_seconds": _Range(float, 1),
-    "quorum": _Range(int, 1),
-    "pool_size": _Range(int, 2, 1000),
-    "connect_timeout": _Range(float, low_open=True),
-    "bad_record_tolerance": _Range(float, 0, 1),
+    "max_retries": Range(int),
+    "backoff_factor": Range(float, 1),
+    "initial_delay": Range(float),
+    "max_delay": Range(float),
+    "jitter_range": Range(float, 0, 1),
+    "circuit_breaker_threshold": Range(int, 1),
+    "circuit_breaker_timeout": Range(float, low_open=True),
+    "checkpoint_batch_size": Range(int, 1),
+    "checkpoint_interval_minutes": Range(float, low_open=True),
+    "lease_seconds": Range(float, 1),
+    "quorum": Range(int, 1),
+    "pool_size": Range(int, 2, 1000),
+    "connect_timeout": Range(float, low_open=True),
+    "bad_record_tolerance": Range(float, 0, 1),
 }
 
 
@@ -95,9 +104,7 @@ class RecoveryConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
-            value = getattr(self, name)
-            if not allowed.accepts(value):
-                raise InvalidConfigError(f"{name}={value!r}: must be {allowed.describe()}")
+            allowed.check(name, getattr(self, name))
         if self.initial_delay > self.max_delay:
             raise InvalidConfigError(
                 f"initial_delay={self.initial_delay!r}: must not pass max_delay={self.max_delay!r}"

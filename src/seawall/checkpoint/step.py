@@ -185,8 +185,7 @@ class Step:
         Raises (while iterating):
             CheckpointError: a batch was left uncommitted, or a position repeats at a batch's edge.
         """
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise InvalidConfigError(f"size={size!r}: must be a whole number, 1 or more")
+        _check_size(size)
         _, tasks = self._opened()
         reader = Reader(source, size or self._size, self._interval, clock=self._clock)
         return Batches(self, self._key, reader, tasks, position, transform)
@@ -244,6 +243,12 @@ class Step:
         if session is None or tasks is None:
             raise CheckpointError("open the checkpoint first: `async with manager.checkpoint(...)`")
         return session, tasks
+
+
+def _check_size(size: object) -> None:
+    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 1):
+        return
+    raise InvalidConfigError(f"size={size!r}: must be a whole number, 1 or more")
 
 
 class Batches:

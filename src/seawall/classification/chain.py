@@ -1,0 +1,49 @@
+"""What an exception was raised from: groups, causes, contexts and the places clients keep them."""
+
+from collections.abc import Iterator
+
+from seawall.classification.reading import read
+
+# Where clients keep the exception that they wrap: urllib (reason), aiohttp (os_error),
+# SQLAlchemy (orig), Azure and Celery (inner_exception, exc).
+_WRAPPING_ATTRIBUTES = ("reason", "os_error", "orig", "inner_exception", "exc")
+_LONGEST_CHAIN = 50
+
+
+def members(exc: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions of a group; empty for any other exception."""
+    return tuple(exc.exceptions) if isinstance(exc, BaseExceptionGroup) else ()
+
+
+def links(exc: BaseException) -> Iterator[BaseException]:
+    """The exceptions directly behind this one, the surest first."""
+    if exc.__cause__ is not None:
+        yield exc.__cause__
+    for name in _WRAPPING_ATTRIBUTES:
+        value = read(exc, name)
+        if isinstance(value, BaseException):
+            yield value
+    attempt = read(exc, "last_attempt")  # tenacity.RetryError keeps its last future
+    if attempt is not None:
+        value = read(attempt, "_exception")
+        if isinstance(value, BaseException):
+            yield value
+    args = read(exc, "args")
+    for value in args if isinstance(args, tuple) else ():
+        if isinstance(value, BaseException):
+            yield value
+    if exc.__context__ is not None and not exc.__suppress_context__:
+        yield exc.__context__
+
+
+def behind(exc: BaseException) -> Iterator[BaseException]:
+    """Every exception behind this one, once each, nearest first; cancellations say nothing."""
+    seen = {id(exc)}
+    waiting = [exc]
+    for current in waiting:
+        for link in links(current):
+            if id(link) not in seen and len(waiting) < _LONGEST_CHAIN:
+                seen.add(id(link))
+                waiting.append(link)
+                if isinstance(link, Exception | BaseExceptionGroup):
+                    yield link

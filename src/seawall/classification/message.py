@@ -1,0 +1,165 @@
+"""What the words of a message say: phrases, by recovery class, in the order in which they count.
+
+Only the message's own text is read: SQL, parameters and names in double quotes are cut out first,
+so that a column called ``timeout`` says nothing. Classes that must not be retried come first.
+"""
+
+import re
+
+from seawall.classification.errno_code import by_errno
+from seawall.classification.error_type import LEAST_RETRYABLE_FIRST, ErrorType
+from seawall.classification.explanation import Explanation, Layer
+
+PHRASES: dict[ErrorType, tuple[str, ...]] = {
+    ErrorType.CONFIGURATION: (
+        *("permission denied", "access denied", "access is denied", "not authorized"),
+        *("unauthorized", "forbidden", "not permitted", "insufficient privilege"),
+        *("authentication failed", "authentication required", "auth failed", "login failed"),
+        *("invalid password", "wrong password", "invalid credential", "missing credential"),
+        *("no credentials", "credentials not", "unable to locate credentials", "bad credentials"),
+        *("invalid api key", "missing api key", "api key not", "api key is missing", "bad api key"),
+        *("invalid token", "token expired", "token has expired", "token is expired"),
+        *("expired token", "credentials have expired", "credentials expired", "expired credential"),
+        *("certificate verify failed", "certificate has expired", "self-signed certificate"),
+        *("self signed certificate", "unknown ca", "hostname mismatch", "wrong_version_number"),
+        *("certificate_verify_failed", "does not support ssl", "no encryption", "ssl upgrade"),
+        *("invalid config", "configuration error", "misconfigur", "bad configuration"),
+        *("missing config", "config file", "configuration file", "invalid setting"),
+        *("environment variable", "invalid dsn", "invalid uri", "invalid url", "invalid endpoint"),
+        *("invalid connection option", "connection string is", "no such file or directory"),
+        *("name or service not known", "no address associated", "nodename nor servname"),
+        *("getaddrinfo failed", "unknown host", "could not translate host name", "no such host"),
+        *("no such table", "no such column", "unknown database", "unknown column"),
+        *("unknown command", "unknown operator", "wrong number of arguments", "no module named"),
+        *("unsupported protocol", "unsupported operation", "not implemented", "not supported"),
+        *("can't load plugin", "unknown option", "unrecognized option", "invalid option"),
+        *('database "" does not exist', 'role "" does not exist', 'user "" does not exist'),
+        *('relation "" does not exist', 'column "" does not exist', 'schema "" does not exist'),
+        *("illegal status line", "bad status line", "read-only file system", "syntax error"),
+    ),
+    ErrorType.SYSTEM: (
+        *("out of memory", "cannot allocate memory", "unable to allocate", "memory limit"),
+        *("memory exhausted", "oom command", "maxmemory", "out of shared memory"),
+        *("no space left", "disk full", "disk is full", "disk quota exceeded", "disk space"),
+        *(
+            "insufficient storage",
+            "insufficient disk",
+            "too many open files",
+            "file table overflow",
+        ),
+        *("database is down", "database down", "database server is down", "system is down"),
+        *("can't start new thread", "resource exhausted", "no buffer space", "i/o error"),
+        *("input/output error", "disk i/o", "disk image is malformed", "corrupt"),
+        *("segmentation fault", "killed by signal", "stack depth limit"),
+    ),
+    ErrorType.DATA: (
+        *("violates unique", "violates not-null", "violates foreign key", "violates check"),
+        *("violates exclusion", "constraint violation", "constraint failed", "violates constraint"),
+        *("integrity constraint", "integrity error", "duplicate key", "duplicate entry"),
+        *("already exists", "invalid format", "invalid input", "invalid value", "invalid json"),
+        *("invalid date", "invalid literal", "invalid utf", "invalid byte", "invalid character"),
+        *("invalid start byte", "malformed", "type mismatch", "datatype mismatch", "wrongtype"),
+        *("could not convert", "cannot convert", "cannot cast", "can't convert", "cannot parse"),
+        *("could not parse", "unable to parse", "failed to parse", "failed to decode"),
+        *("out of range", "value too long", "too long for", "value too large", "exceeds the limit"),
+        *("not a valid", "must not be null", "cannot be null", "is not null", "field required"),
+        *(
+            "required field",
+            "missing field",
+            "missing column",
+            "missing required",
+            "schema mismatch",
+        ),
+        *("failed validation", "validation error", "validation failed", "does not match format"),
+        *(
+            "unexpected end of",
+            "truncated",
+            "checksum mismatch",
+            "crc mismatch",
+            "crc check",
+            "division by zero",
+        ),
+        *(
+            "not json serializable",
+            "cannot encode",
+            "cannot decode",
+            "can't decode",
+            "can't encode",
+        ),
+        *("cannot contain nul", "wrong kind of value", "not an integer", "incorrect header check"),
+    ),
+    ErrorType.TRANSIENT: (
+        *("timed out", "timeout expired", "timeout exceeded", "timeout reached", "time limit"),
+        *("lock timeout", "read timeout", "connect timeout", "connection timeout", "write timeout"),
+        *("statement timeout", "request timeout", "socket timeout", "gateway timeout"),
+        *("query timeout", "operation timeout", "timeout while", "timeout on", "timeout waiting"),
+        *(
+            "timeout reading",
+            "timeout connecting",
+            "timeout error",
+            "timeout after",
+            "timeout occurred",
+        ),
+        *(
+            "deadline exceeded",
+            "deadline_exceeded",
+            "deadlock",
+            "lock wait",
+            "could not obtain lock",
+        ),
+        *("database is locked", "table is locked", "could not serialize", "serialization failure"),
+        *("connection reset", "connection refused", "connection aborted", "connection lost"),
+        *("connection closed", "connection is closed", "connection was closed", "lost connection"),
+        *("connection already closed", "connection dropped", "connection terminated"),
+        *("connection attempts failed", "connection broken", "connection failed", "broken pipe"),
+        *("closed the connection", "server disconnected", "disconnected", "server has gone away"),
+        *("connect call failed", "could not connect", "cannot connect", "failed to connect"),
+        *("unable to connect", "failed to establish a new connection", "end of file from server"),
+        *("network is unreachable", "no route to host", "host is down", "network is down"),
+        *("temporary failure", "temporarily unavailable", "temporary error", "try again"),
+        *("service unavailable", "bad gateway", "too many requests", "rate limit", "rate exceeded"),
+        *(
+            "throttl",
+            "too many connections",
+            "too many clients",
+            "server is busy",
+            "is starting up",
+        ),
+        *("in recovery mode", "shutting down", "terminating connection", "overloaded", "slow down"),
+        *("not primary", "leader not available", "rebalance", "another operation is in progress"),
+    ),
+}
+
+_ORDER = tuple(error_type for error_type in LEAST_RETRYABLE_FIRST if error_type in PHRASES)
+_QUOTED_ERRNO = re.compile(r"\[Errno (-?\d{1,5})\]")
+_ALONE = re.compile(r"(?:^|: )(?:\w+ )?timeout[.!]?$", re.IGNORECASE)
+_DOUBLE_QUOTED = re.compile(r'"[^"\n]*"')
+# SQLAlchemy's statement and parameters; the detail lines of PostgreSQL, which quote values.
+_APPENDICES = ("\n[sql", "[sql:", "\n[parameters", "\ndetail:", "\ncontext:", "\nline ", "\nhint:")
+
+
+def explain_message(text: str) -> Explanation | None:
+    """What the message's words say, or None where they say nothing."""
+    if not text:
+        return None
+    codes = [by_errno(int(number)) for number in _QUOTED_ERRNO.findall(text)]
+    for error_type in LEAST_RETRYABLE_FIRST:
+        if error_type in codes:
+            return Explanation(error_type, Layer.MESSAGE, "an errno in the message")
+    words = _own_words(text)
+    for error_type in _ORDER:
+        for phrase in PHRASES[error_type]:
+            if phrase in words:
+                return Explanation(error_type, Layer.MESSAGE, f"{phrase!r} in the message")
+    if _ALONE.search(words):
+        return Explanation(ErrorType.TRANSIENT, Layer.MESSAGE, "'timeout' in the message")
+    return None
+
+
+def _own_words(text: str) -> str:
+    words = text.lower()
+    for appendix in _APPENDICES:
+        end = words.find(appendix)
+        if end >= 0:
+            words = words[:end]
+    return _DOUBLE_QUOTED.sub('""', words) if '"' in words else words

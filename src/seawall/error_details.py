@@ -1,0 +1,95 @@
+"""An exception as a row of ``error_details``: classified, masked, fingerprinted."""
+
+import hashlib
+import os
+import traceback
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from seawall.classification import Classifier, default_classifier
+from seawall.clock import utc_now, uuid7
+from seawall.masking import Masker
+from seawall.quarantine import codec
+from seawall.recorder import HOST, Row
+from seawall.scope import Scope
+
+COLUMNS = (
+    "error_id", "occurred_at", "pipeline_id", "run_id", "step", "operation", "attempt",
+    "error_type", "exception_type", "message", "fingerprint", "traceback", "traceback_digest",
+    "context", "sqlstate", "host", "pid", "release",
+)  # fmt: skip
+
+_FINGERPRINT_VERSION = b"1"
+_TRACEBACK_LIMIT = 32  # frames; a recursion's thousands say nothing more
+_TEXT_LIMIT = 16_384  # characters of a message or traceback
+
+
+class ErrorDescriber:
+    """Makes rows of ``error_details``; may be shared between tasks."""
+
+    def __init__(
+        self, classifier: Classifier = default_classifier, masker: Masker | None = None
+    ) -> None:
+        self._classifier = classifier
+        self._masker = Masker() if masker is None else masker
+
+    def row(
+        self,
+        error: BaseException,
+        scope: Scope,
+        context: Mapping[str, Any] | None = None,
+        *,
+        operation: str | None = None,
+        attempt: int | None = None,
+        release: str | None = None,
+    ) -> tuple[UUID, Row]:
+        """The error's id and its row, in the order of ``COLUMNS``."""
+        error_id = uuid7()
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        frames = traceback.extract_tb(error.__traceback__, limit=-_TRACEBACK_LIMIT)
+        stack = "\n".join(f"{_tail(frame.filename)}:{frame.name}" for frame in frames)
+        error_type = self._classifier.classify(error).value
+        sqlstate = getattr(error, "sqlstate", None)
+        return error_id, (
+            error_id,
+            utc_now(),
+            scope.pipeline_id,
+            scope.run_id,
+            scope.step,
+            operation,
+            attempt,
+            error_type,
+            kind,
+            self._text(_message(error)),
+            _digest(error_type, kind, stack),
+            self._text("".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT))),
+            _digest(stack),
+            codec.encode(self._masker.mask_value(dict(context))) if context else None,
+            sqlstate if isinstance(sqlstate, str) else None,
+            HOST,
+            os.getpid(),
+            release,
+        )
+
+    def _text(self, text: str) -> str:
+        """Masked, cut, and as a PostgreSQL text can hold it."""
+        masked = self._masker.mask_text(text[:_TEXT_LIMIT])
+        return masked.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # a broken __str__ must not hide the error itself
+        return f"<{type(error).__name__} whose __str__ fails>"
+
+
+def _tail(filename: str) -> str:
+    """The last two parts of the path: the same on every host."""
+    return "/".join(filename.replace("\\", "/").split("/")[-2:])
+
+
+def _digest(*parts: str) -> str:
+    text = "\x1f".join(parts).encode(errors="replace")
+    return hashlib.blake2b(text, digest_size=8, person=_FINGERPRINT_VERSION).hexdigest()

@@ -1,0 +1,1 @@
+"""Bad records set aside with their reason, and run again later."""

@@ -1,0 +1,17 @@
+"""What ``quarantine_bad_records`` was given: one record, or many."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+
+def records_of(bad_data: Any) -> list[Any]:
+    """The records in ``bad_data``.
+
+    A list, set, iterator or generator holds records; anything else (a mapping, tuple, text,
+    dataclass, number) is one record.
+    """
+    single = Mapping | tuple | str | bytes | bytearray
+    if isinstance(bad_data, single) or is_dataclass(bad_data):
+        return [bad_data]
+    return list(bad_data) if isinstance(bad_data, Iterable) else [bad_data]

@@ -1,0 +1,220 @@
+"""From events and calls to rows: one writer task whose COPYs and commits all callers share."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+
+from seawall.clock import utc_now, uuid7
+from seawall.events import (
+    BreakerTransition,
+    Event,
+    RetryExhausted,
+    RetryScheduled,
+    RetrySucceeded,
+)
+
+_logger = logging.getLogger("seawall.recorder")
+
+Row = tuple[Any, ...]
+
+HOST = socket.gethostname()
+
+
+class RecordStore(Protocol):
+    """Where rows go."""
+
+    async def write(self, rows: Sequence[tuple[str, Row]]) -> None:
+        """Write (table, row) pairs in one transaction."""
+        ...
+
+    def is_about_a_row(self, error: Exception) -> bool:
+        """Whether leaving some row out can make a failed ``write`` succeed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Rows of one caller, which stand and fall together."""
+
+    rows: list[tuple[str, Row]]
+    written: "asyncio.Future[None] | None" = None
+
+
+@dataclass(slots=True)
+class Losses:
+    """Telemetry rows that were not written."""
+
+    dropped: int = field(default=0)
+
+
+class Recorder:
+    """The commit-sharing writer.
+
+    ``put`` returns when its rows are committed; ``offer`` is for telemetry, which may be dropped,
+    and is then counted. Belongs to one event loop; may be shared between its tasks.
+
+    Args:
+        store: where rows go.
+        bound: entries that may wait; beyond it ``put`` waits and ``offer`` drops.
+    """
+
+    def __init__(self, store: RecordStore, *, bound: int = 10_000) -> None:
+        self._store, self._bound = store, bound
+        self._queue: list[_Entry] = []
+        self._wake = anyio.Event()
+        self._room = anyio.Event()
+        self._idle = anyio.Event()
+        self._writing = False
+        self.losses = Losses()
+
+    async def put(self, rows: list[tuple[str, Row]]) -> None:
+        """Write rows; they are committed, together, when this returns.
+
+        Raises whatever the server says against these rows, and connection errors.
+        """
+        while len(self._queue) >= self._bound:
+            self._room = anyio.Event()
+            await self._room.wait()
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._add(_Entry(rows, written))
+        await written
+
+    def offer(self, table: str, row: Row) -> None:
+        """Write a telemetry row some time soon; dropped, and counted, where too many wait."""
+        if len(self._queue) >= self._bound:
+            self.losses.dropped += 1
+        else:
+            self._add(_Entry([(table, row)]))
+
+    def _add(self, entry: _Entry) -> None:
+        self._queue.append(entry)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write what comes until cancelled: the one task that owns the queue."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                await self._drain()
+        finally:
+            for entry in self._queue:
+                _settle(entry, ConnectionError("the recorder was stopped before this was written"))
+
+    async def flush(self) -> None:
+        """Wait until all that was given so far is written, dropped or refused."""
+        while self._queue or self._writing:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def _drain(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            self._writing = True
+            self._room.set()
+            try:
+                await self._write(batch)
+            finally:
+                self._writing = False
+        self._idle.set()
+
+    async def _write(self, batch: list[_Entry]) -> None:
+        """One transaction for all; in halves where a row is refused: only its caller fails."""
+        try:
+            await self._store.write([pair for entry in batch for pair in entry.rows])
+        except Exception as error:
+            if len(batch) == 1 or not self._store.is_about_a_row(error):
+                for entry in batch:
+                    self._lose(entry, error)
+                return
+            half = len(batch) // 2
+            await self._write(batch[:half])
+            await self._write(batch[half:])
+        except BaseException:
+            for entry in batch:
+                _settle(entry, ConnectionError("the recorder was stopped during the write"))
+            raise
+        else:
+            for entry in batch:
+                _settle(entry, None)
+
+    def _lose(self, entry: _Entry, error: Exception) -> None:
+        if entry.written is None:
+            self.losses.dropped += len(entry.rows)
+            _logger.warning("%d telemetry rows lost: %s", len(entry.rows), error)
+        _settle(entry, error)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def hear(self, event: Event) -> None:
+        """The listener that turns events into rows."""
+        make = _ROWS.get(type(event))
+        if make is not None:
+            self.offer(*make(event))
+
+
+def _settle(entry: _Entry, error: Exception | None) -> None:
+    if entry.written is not None and not entry.written.done():
+        if error is None:
+            entry.written.set_result(None)
+        else:
+            entry.written.set_exception(error)
+
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "retry_attempts": (
+        "attempt_id", "occurred_at", "pipeline_id", "run_id", "step", "operation", "attempt",
+        "error_type", "exception_type", "message", "wait_seconds", "elapsed_seconds", "outcome",
+        "stop_reason",
+    ),
+    "circuit_breaker_transitions": (
+        "transition_id", "service_name", "from_state", "to_state", "epoch", "reason",
+        "pipeline_id", "run_id", "host", "pid", "occurred_at",
+    ),
+}  # fmt: skip
+
+
+def _scope(event: Event) -> tuple[str | None, str | None, str | None]:
+    return event.scope.pipeline_id, event.scope.run_id, event.scope.step
+
+
+def _scheduled(e: RetryScheduled) -> tuple[str, Row]:
+    return "retry_attempts", (
+        uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, e.error_type, e.exception_type,
+        e.message, e.wait_seconds, e.elapsed_seconds, "scheduled", None,
+    )  # fmt: skip
+
+
+def _succeeded(e: RetrySucceeded) -> tuple[str, Row]:
+    return "retry_attempts", (
+        uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, None, None, None, None,
+        e.elapsed_seconds, "succeeded", None,
+    )  # fmt: skip
+
+
+def _exhausted(e: RetryExhausted) -> tuple[str, Row]:
+    return "retry_attempts", (
+        uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, e.error_type, e.exception_type,
+        e.message, None, e.elapsed_seconds, "exhausted", e.stop_reason,
+    )  # fmt: skip
+
+
+def _transition(e: BreakerTransition) -> tuple[str, Row]:
+    return "circuit_breaker_transitions", (
+        uuid7(), e.service_name, e.from_state, e.to_state, e.epoch, e.reason,
+        e.scope.pipeline_id, e.scope.run_id, HOST, os.getpid(), utc_now(),
+    )  # fmt: skip
+
+
+_ROWS: dict[type[Event], Callable[[Any], tuple[str, Row]]] = {
+    RetryScheduled: _scheduled,
+    RetrySucceeded: _succeeded,
+    RetryExhausted: _exhausted,
+    BreakerTransition: _transition,
+}

@@ -1,0 +1,127 @@
+"""``async for attempt in retrying(...)``: a block of code, tried again."""
+
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from anyio import CancelScope, current_time
+
+from seawall.errors import AttemptTimeoutError
+from seawall.retry.attempts import Attempts
+from seawall.retry.exhaustion import ledger
+from seawall.retry.policy import RetryOptions, RetryPolicy
+
+
+def retrying(policy: RetryPolicy | None = None, /, **options: Unpack[RetryOptions]) -> "Retrying":
+    """Retry a block: each attempt runs it anew.
+
+    ::
+
+        async for attempt in retrying(max_retries=3):
+            with attempt:
+                rows = await fetch()
+
+    ``with attempt`` keeps an exception that is to be retried inside and lets every other out, with
+    its note. The loop ends after the first attempt that succeeds.
+
+    Args:
+        policy: the options as an object, in place of keywords.
+        **options: those of ``RetryPolicy``.
+
+    Raises:
+        InvalidConfigError: an option is unknown or out of range.
+    """
+    return Retrying(policy if policy is not None else RetryPolicy(**options))
+
+
+class Retrying:
+    """What ``retrying`` gives; may be kept and looped over again, by several tasks at once."""
+
+    __slots__ = ("_policy",)
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+
+    def __aiter__(self) -> "AttemptLoop":
+        return AttemptLoop(self._policy)
+
+
+class AttemptLoop:
+    """The attempts of one loop; belongs to one task."""
+
+    __slots__ = ("_attempts", "_open", "_policy")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        name = policy.name or "retrying"
+        self._attempts = Attempts(policy, name, ledger.count, policy.clock.monotonic())
+        self._open = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> "Attempt":
+        if not self._open:
+            raise StopAsyncIteration
+        await self._attempts.pause()
+        self._open = False  # until an attempt fails and is to be retried
+        return Attempt(self, self._policy, self._attempts)
+
+    def reopen(self) -> None:
+        """Let one more attempt follow."""
+        self._open = True
+
+
+class Attempt:
+    """One attempt: ``with attempt:`` around the work. Use it once."""
+
+    __slots__ = ("_attempts", "_loop", "_policy", "_scope")
+
+    def __init__(self, loop: AttemptLoop, policy: RetryPolicy, attempts: Attempts) -> None:
+        self._loop, self._policy, self._attempts = loop, policy, attempts
+        self._scope: CancelScope | None = None
+
+    @property
+    def number(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._attempts.number
+
+    def __enter__(self) -> Self:
+        limits = [self._policy.attempt_timeout, self._attempts.remaining()]
+        known = [limit for limit in limits if limit is not None]
+        if known:
+            self._scope = CancelScope(deadline=current_time() + min(known))
+            self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if self._scope is not None and self._scope.__exit__(kind, error, traceback):
+            return self._timed_out()
+        if error is None:
+            self._attempts.succeeded()
+            return False
+        return isinstance(error, Exception) and self._failed(error)
+
+    def _timed_out(self) -> bool:
+        remaining = self._attempts.remaining()
+        if remaining is not None and remaining <= 0:
+            raise self._attempts.deadline_exceeded() from None
+        error = AttemptTimeoutError(
+            f"no result within attempt_timeout={self._policy.attempt_timeout} s"
+        )
+        if self._failed(error):
+            return True
+        raise error from None
+
+    def _failed(self, error: Exception) -> bool:
+        answers: Any = None
+        if self._attempts.asks_tenacity:
+            answers = self._attempts.tenacity().ask_now(error, self.number)
+        again = self._attempts.go_on(error, answers)
+        if again:
+            self._loop.reopen()
+        return again

@@ -1,0 +1,169 @@
+"""What a started manager holds: the database, its stores, and the recorder's task."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import anyio
+
+from seawall.checkpoint import Rejection, StepKey
+from seawall.classification import Classifier, ErrorType
+from seawall.clock import BackgroundTask, uuid7
+from seawall.config import RecoveryConfig
+from seawall.error_details import COLUMNS as ERROR_COLUMNS
+from seawall.error_details import ErrorDescriber
+from seawall.errors import NotStartedError
+from seawall.events import EventBus
+from seawall.postgres import quarantine_store
+from seawall.postgres.checkpoint_store import PostgresCheckpointStore
+from seawall.postgres.database import Database
+from seawall.postgres.record_store import PostgresRecordStore
+from seawall.postgres.run_store import PostgresRunStore
+from seawall.quarantine.bulk import records_of
+from seawall.recorder import COLUMNS, Recorder
+from seawall.scope import Scope, current_scope
+
+_CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
+
+# Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
+_inherited: list[object] = []
+
+
+class Services:
+    """The durable side of a manager, from ``start`` to ``aclose``; belongs to one event loop."""
+
+    def __init__(
+        self,
+        target: Any,
+        config: RecoveryConfig,
+        pipeline_id: str,
+        schema: str,
+        bus: EventBus,
+        classifier: Classifier,
+    ) -> None:
+        self._make_database = lambda: Database(target, config=config, schema=schema)
+        self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
+        self._describer = ErrorDescriber(classifier)
+        self._users = 0
+        self._pid = os.getpid()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.database = self._make_database()
+        self._checkpoints = PostgresCheckpointStore(
+            self.database, self._pipeline_id, lease_seconds=self._config.lease_seconds
+        )
+        self._runs = PostgresRunStore(self.database)
+        columns = {
+            **COLUMNS,
+            "error_details": ERROR_COLUMNS,
+            "quarantined_records": quarantine_store.COLUMNS,
+        }
+        self._recorder = Recorder(PostgresRecordStore(self.database, columns))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer: BackgroundTask | None = None
+
+    async def start(self) -> None:
+        """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
+        if self._pid != os.getpid():
+            _inherited.append((self.database, self._writer))
+            self._users, self._pid = 0, os.getpid()
+            self._prepare()
+        if self._users:
+            self._opened()
+            self._users += 1
+            return
+        await self.database.start()
+        self._loop = asyncio.get_running_loop()
+        self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
+        self._unsubscribe = self._bus.subscribe(self._recorder.hear)
+        self._users = 1
+
+    async def aclose(self) -> None:
+        """Write what waits (for at most 15 s), then close what was opened."""
+        if self._users > 1 or self._writer is None:
+            self._users = max(0, self._users - 1)
+            return
+        self._users = 0
+        self._unsubscribe()
+        writer, self._writer = self._writer, None
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_CLOSE_SECONDS):
+                await self._recorder.flush()
+            await writer.stop()
+            await self.database.aclose()
+        self._prepare()
+
+    def _opened(self) -> "Services":
+        if self._writer is None or self._pid != os.getpid():
+            raise NotStartedError(
+                "the manager is not started: use it inside `async with manager:` (after a fork, "
+                "each process starts its own)"
+            )
+        if self._loop is not asyncio.get_running_loop():
+            raise NotStartedError(
+                "the manager was started in another event loop: make one manager for each loop"
+            )
+        return self
+
+    @property
+    def checkpoints(self) -> PostgresCheckpointStore:
+        return self._opened()._checkpoints  # noqa: SLF001 - this very object
+
+    @property
+    def runs(self) -> PostgresRunStore:
+        return self._opened()._runs  # noqa: SLF001 - this very object
+
+    async def log_error(
+        self,
+        run_id: str | None,
+        error: BaseException,
+        context: Mapping[str, Any] | None,
+        *,
+        step: str | None,
+        operation: str | None,
+        attempt: int | None,
+    ) -> UUID:
+        """Write one row of ``error_details``; it is committed when this returns."""
+        self._opened()
+        error_id, row = self._describer.row(
+            error, self._scope(run_id, step), context, operation=operation, attempt=attempt
+        )
+        await self._recorder.put([("error_details", row)])
+        return error_id
+
+    async def quarantine(
+        self,
+        run_id: str,
+        bad_data: Any,
+        reason: str,
+        error_type: ErrorType,
+        *,
+        step: str | None,
+        positions: Sequence[Any] | None,
+    ) -> UUID:
+        """Write one row of ``quarantined_records`` for each record; committed on return."""
+        self._opened()
+        scope = self._scope(run_id, step)
+        records = records_of(bad_data)
+        quarantine_id = uuid7()
+        rows = quarantine_store.rows(
+            scope.pipeline_id or self._pipeline_id,
+            StepKey(run_id, scope.step or ""),
+            None,
+            [Rejection(index=i, reason=reason, reasons=(reason,)) for i in range(len(records))],
+            records,
+            positions if positions is not None else [None] * len(records),
+            error_type=error_type.value,
+            quarantine_id=quarantine_id,
+        )
+        await self._recorder.put([("quarantined_records", row) for row in rows])
+        return quarantine_id
+
+    def _scope(self, run_id: str | None, step: str | None) -> Scope:
+        current = current_scope.get()
+        return Scope(
+            current.pipeline_id or self._pipeline_id, run_id or current.run_id, step or current.step
+        )

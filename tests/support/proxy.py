@@ -1,0 +1,133 @@
+"""A TCP proxy on loopback that cuts a PostgreSQL connection at a chosen message.
+
+It reads the frontend's messages, so that a test can say "drop the answer to COMMIT" or "cut in the
+middle of the COPY" and mean exactly that.
+"""
+
+import asyncio
+import contextlib
+import socket
+
+_COPY_DATA, _QUERY = b"d", b"Q"
+
+
+class Proxy:
+    """Passes bytes on to ``target`` until told otherwise.
+
+    Set ``cut_on`` to ``"commit-lost"`` (the server never gets it), ``"commit-answer"`` (it does, and
+    its answer is dropped), or ``"copy"`` (cut in the middle of the next COPY); each works once and is
+    then counted in ``cuts``.
+    """
+
+    def __init__(self, target) -> None:
+        self._target = target
+        self.cut_on = None
+        self.cuts = 0
+        self.refusing = False
+        self._writers = set()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc):
+        self._server.close()
+        self.cut_all()
+        await self._server.wait_closed()
+
+    def cut_all(self):
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _connect(self):
+        host, port = self._target
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
+
+    async def _serve(self, reader, writer):
+        if self.refusing:
+            writer.transport.abort()
+            return
+        try:
+            up_reader, up_writer = await self._connect()
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, up_writer}
+        link = _Link(self, writer, up_writer)
+        try:
+            await asyncio.gather(link.forward(reader), link.back(up_reader))
+        finally:
+            self._writers -= {writer, up_writer}
+            for each in (writer, up_writer):
+                with contextlib.suppress(Exception):
+                    each.transport.abort()
+
+
+class _Link:
+    def __init__(self, proxy, client, server):
+        self.proxy, self.client, self.server = proxy, client, server
+        self.deaf = False
+
+    async def forward(self, reader):
+        """Client to server, message by message once the startup packet is through."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readexactly(4)
+            length = int.from_bytes(head, "big")
+            self.server.write(head + await reader.readexactly(length - 4))
+            while True:
+                kind = await reader.readexactly(1)
+                size = await reader.readexactly(4)
+                body = await reader.readexactly(int.from_bytes(size, "big") - 4)
+                if self._cut(kind, body):
+                    return
+                self.server.write(kind + size + body)
+                await self.server.drain()
+        if not self.deaf:
+            self.server.transport.abort()
+
+    def _cut(self, kind, body):
+        want = self.proxy.cut_on
+        if want is None:
+            return False
+        commit = kind == _QUERY and body.upper().startswith(b"COMMIT")
+        if want == "commit-lost" and commit:
+            self._done()
+            self.server.transport.abort()
+            self.client.transport.abort()
+            return True
+        if want == "commit-answer" and commit:
+            self._done()
+            # The server gets the COMMIT, and does it; the client hears nothing but a reset.
+            self.deaf = True
+            self.server.write(kind + (len(body) + 4).to_bytes(4, "big") + body)
+            asyncio.get_running_loop().call_later(0.2, self.client.transport.abort)
+            return True
+        if want == "copy" and kind == _COPY_DATA:
+            self._done()
+            self.server.write(kind + (len(body) + 4).to_bytes(4, "big") + body[: len(body) // 2])
+            self.server.transport.abort()
+            self.client.transport.abort()
+            return True
+        return False
+
+    def _done(self):
+        self.proxy.cut_on = None
+        self.proxy.cuts += 1
+
+    async def back(self, reader):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if not self.deaf:
+                    self.client.write(data)
+                    await self.client.drain()
+        if not self.deaf:
+            self.client.transport.abort()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
