@@ -55,6 +55,7 @@ _RANGES = {
     "pool_size": Range(int, 2, 1000),
     "connect_timeout": Range(float, low_open=True),
     "bad_record_tolerance": Range(float, 0, 1),
+    "bad_record_allowance": Range(int),
 }
 
 
@@ -80,6 +81,8 @@ class RecoveryConfig:
         connect_timeout: seconds to wait for a connection.
         bad_record_tolerance: share (0 to 1) of a run's records that may be quarantined before the
             run stops with ``TooManyBadRecordsError``.
+        bad_record_allowance: bad records that a run may have whatever their share, where the
+            tolerance was not given with the call: a short run's first bad row must not stop it.
 
     Raises:
         InvalidConfigError: a value is out of range; the message says what would be right.
@@ -100,7 +103,8 @@ class RecoveryConfig:
     require_dsn: bool = False
     pool_size: int = 10
     connect_timeout: float = 10.0
-    bad_record_tolerance: float = 1.0
+    bad_record_tolerance: float = 0.5
+    bad_record_allowance: int = 1000
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():

@@ -1,12 +1,12 @@
 """ErrorRecoveryManager: the thin front door. Each method is a few lines over a part."""
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
-from seawall.checkpoint import Checkpoint, Step, StepKey, StreamReport
+from seawall.checkpoint import Checkpoint, Step, StepKey, StreamReport, Tolerance
 from seawall.checkpoint.stream import Sink, StreamSource, Transform, stream
 from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker
 from seawall.classification import Classifier, ErrorType, default_classifier, should_retry
@@ -136,9 +136,7 @@ class ErrorRecoveryManager:
         """
         return await self._breaker(service_name, options).call(operation, *args)
 
-    def circuit_breaker(
-        self, service_name: str, **options: Any
-    ) -> CircuitBreaker:
+    def circuit_breaker(self, service_name: str, **options: Any) -> CircuitBreaker:
         """The named breaker: a decorator, and ``async with breaker:``, and ``breaker.call``.
 
         Raises:
@@ -255,7 +253,7 @@ class ErrorRecoveryManager:
             StepKey(run_id, step, partition),
             size=size or self.config.checkpoint_batch_size,
             interval=interval or self.config.checkpoint_interval_minutes * 60,
-            tolerance=self.config.bad_record_tolerance if tolerance is None else tolerance,
+            tolerance=self._tolerance(tolerance),
             retrying=functools.partial(call, policy),
             bus=self.bus,
         )
@@ -302,6 +300,11 @@ class ErrorRecoveryManager:
         return await stream(
             step_, source, sink, position=position, transform=transform, columns=columns
         )
+
+    def _tolerance(self, share: float | None) -> Tolerance:
+        if share is not None:
+            return Tolerance(share)
+        return Tolerance(self.config.bad_record_tolerance, self.config.bad_record_allowance)
 
     # -- defaults ------------------------------------------------------------------------------
 

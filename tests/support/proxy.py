@@ -22,6 +22,7 @@ class Proxy:
     def __init__(self, target) -> None:
         self._target = target
         self.cut_on = None
+        self.cut_port = None  # the client's port of the one connection to cut; None: any
         self.cuts = 0
         self.refusing = False
         self._writers = set()
@@ -90,7 +91,8 @@ class _Link:
 
     def _cut(self, kind, body):
         want = self.proxy.cut_on
-        if want is None:
+        port = self.client.get_extra_info("peername")[1]
+        if want is None or self.proxy.cut_port not in (None, port):
             return False
         commit = kind == _QUERY and body.upper().startswith(b"COMMIT")
         if want == "commit-lost" and commit:

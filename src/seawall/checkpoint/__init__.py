@@ -9,10 +9,11 @@ from seawall.checkpoint.model import (
     StepKey,
     StepState,
     StreamReport,
+    Tolerance,
 )
 from seawall.checkpoint.step import Batches, Step
 
 __all__ = [
     "Batch", "Batches", "Checkpoint", "Counters", "Progress", "Rejection", "Step", "StepKey",
-    "StepState", "StreamReport",
+    "StepState", "StreamReport", "Tolerance",
 ]  # fmt: skip

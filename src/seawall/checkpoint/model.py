@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from seawall.errors import InvalidConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class StepKey:
@@ -59,6 +61,23 @@ class Counters:
             self.batch_count - other.batch_count,
             self.retry_count - other.retry_count,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many of a run's records may be bad before it stops.
+
+    Attributes:
+        share: share (0 to 1) of the records read so far.
+        allowance: a number that may be bad whatever their share.
+    """
+
+    share: float = 1.0
+    allowance: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, bool) or not 0 <= self.share <= 1:
+            raise InvalidConfigError(f"tolerance={self.share!r}: must be a share from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from seawall import shield
 from seawall.checkpoint.batch import Batch, Handler, PositionOf, Transform
-from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport
+from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport, Tolerance
 from seawall.checkpoint.reader import Reader, Source
 from seawall.checkpoint.store import CheckpointStore, Rejects, StepSession, UnitOfWork
 from seawall.clock import SYSTEM_CLOCK, Clock
@@ -40,7 +40,7 @@ class Step:
         key: run, step and partition.
         size: records a batch, unless ``batches`` says otherwise.
         interval: seconds after which a batch that is not full is committed as it is.
-        tolerance: share (0 to 1) of the run's records that may be quarantined.
+        tolerance: how many of the run's records may be quarantined.
         retrying: runs a batch under the retry policy, for ``for_each``.
         commit_seconds: how long a COMMIT or a rollback may take before it counts as lost.
     """
@@ -52,7 +52,7 @@ class Step:
         *,
         size: int = 1000,
         interval: float = 300.0,
-        tolerance: float = 1.0,
+        tolerance: Tolerance = Tolerance(),  # noqa: B008 - frozen
         retrying: Retrying = run_once,
         commit_seconds: float = 60.0,
         bus: EventBus = default_bus,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from seawall.checkpoint.model import Counters, Progress, Rejection
+from seawall.checkpoint.model import Counters, Progress, Rejection, Tolerance
 from seawall.checkpoint.store import CommitUnknownError, Rejects, UnitOfWork
 from seawall.errors import CheckpointError, TooManyBadRecordsError
 
@@ -31,7 +31,7 @@ class BatchOwner(Protocol):
     @property
     def counters(self) -> Counters: ...
     @property
-    def tolerance(self) -> float: ...
+    def tolerance(self) -> Tolerance: ...
     async def begin(self, batch_id: str, rejects: Rejects) -> UnitOfWork: ...
     async def commit(self, unit: UnitOfWork, progress: Progress) -> None: ...
     async def rollback(self, unit: UnitOfWork) -> None: ...
@@ -130,14 +130,15 @@ class BatchTransaction:
         counters, tolerance = self._owner.counters, self._owner.tolerance
         bad = counters.skip_count + self._skipped
         read = counters.read_count + len(self._batch.sources)
-        if bad > tolerance * read:
+        if bad > max(tolerance.share * read, tolerance.allowance):
             raise TooManyBadRecordsError(
                 f"{bad:,} of {read:,} records are bad ({bad / read:.1%}), more than the tolerated "
-                f"{tolerance:.1%}; such as: {example}. The position stays after the last committed "
-                "batch: mend the source or the target, or raise the tolerance, and run it again",
+                f"{tolerance.share:.1%}; such as: {example}. The position stays after the last "
+                "committed batch: mend the source or the target, or raise the tolerance, and run "
+                "it again",
                 bad,
                 read,
-                tolerance,
+                tolerance.share,
             )
 
     def _progress(self) -> Progress:

@@ -20,7 +20,7 @@ from seawall.errors import DatabaseUnavailableError, StaleRunError
 from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.loading.loader import Loader
-from seawall.postgres.lost import is_connection_lost
+from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
 from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
@@ -279,7 +279,7 @@ class PostgresStepSession:
 
     async def _usable(self) -> Any:
         """The step's connection; a new one in the place of one that broke."""
-        if self._connection is not None and self._connection.is_closed():
+        if self._connection is not None and is_closed(self._connection):
             broken, self._connection = self._connection, None
             await self._database.release(broken)
         if self._connection is None:
@@ -321,24 +321,24 @@ class PostgresUnitOfWork:
             await self.transaction.commit()
         except Exception as error:
             if is_connection_lost(error):
-                self.transaction.connection.terminate()
+                terminate(self.transaction.connection)
                 raise CommitUnknownError(str(error)) from error
             await self.rollback()
             raise
         except BaseException as error:  # cut off by its time limit
-            self.transaction.connection.terminate()
+            terminate(self.transaction.connection)
             raise CommitUnknownError("COMMIT was not answered in time") from error
         self._session.saved()
 
     async def rollback(self) -> None:
         connection = self.transaction.connection
-        if connection.is_closed():
+        if is_closed(connection):
             return
         try:
             await self.transaction.rollback()
         except Exception:
             # Whatever state it is in, ending the connection rolls back.
-            connection.terminate()
+            terminate(connection)
 
 
 def _counters(row: Any) -> Counters:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import anyio
@@ -17,18 +17,18 @@ from seawall.config import RecoveryConfig
 from seawall.errors import (
     DatabaseUnavailableError,
     InvalidConfigError,
-    MigrationError,
     NotStartedError,
     SeawallError,
     UnsupportedServerError,
 )
-from seawall.postgres.embedded import EmbeddedServer, default_root
 from seawall.postgres.lost import is_connection_lost
-from seawall.postgres.migrate import migrate
+from seawall.postgres.migrate import OLDEST_VERSION, migrate
+
+if TYPE_CHECKING:
+    from seawall.postgres.embedded import EmbeddedServer
 
 _logger = logging.getLogger("seawall.postgres")
 
-OLDEST_VERSION = 15
 EMBEDDED_SCHEME = "embedded"
 
 
@@ -53,7 +53,7 @@ class Database:
         self._config, self.schema = config, schema
         self._own_pool: asyncpg.Pool[Any] | None = None
         self._pool: asyncpg.Pool[Any] | None = None
-        self._server: EmbeddedServer | None = None
+        self._server: EmbeddedServer | None = None  # imported when used: few workers need it
         self._dsn: str | None = None
         self._target = target
         if isinstance(target, str):
@@ -75,6 +75,8 @@ class Database:
             raise InvalidConfigError(
                 "require_dsn=True, but there is no DSN: pass one or set SEAWALL_DSN"
             )
+        from seawall.postgres.embedded import EmbeddedServer, default_root
+
         warnings.warn(
             f"no DSN given: using the embedded PostgreSQL in {default_root()}; workers on other "
             "hosts would each get their own. Pass a DSN, or set SEAWALL_DSN, to share one",
@@ -86,6 +88,8 @@ class Database:
     def _choose(self, dsn: str) -> None:
         parts = urlsplit(dsn)
         if parts.scheme == EMBEDDED_SCHEME:
+            from seawall.postgres.embedded import EmbeddedServer
+
             folder = unquote(parts.path)
             self._server = EmbeddedServer(Path(folder) if folder.strip("/") else None)
         elif parts.scheme in ("postgresql", "postgres"):
@@ -225,6 +229,3 @@ def _masked(dsn: str) -> str:
         return urlunsplit(parts._replace(netloc=f"{user.split(':', 1)[0]}:***@{host}"))
     except ValueError:
         return "(unreadable DSN)"
-
-
-__all__ = ["OLDEST_VERSION", "Database", "MigrationError"]

@@ -1,5 +1,8 @@
 """Which errors mean that the connection, and not the work, has failed."""
 
+import contextlib
+from typing import Any
+
 import asyncpg
 
 # asyncpg shows a lost connection as many types; InternalClientError is its "cannot switch to
@@ -21,3 +24,18 @@ def is_connection_lost(error: BaseException) -> bool:
     """Whether the server or the way to it is gone, so that a new connection may work."""
     # asyncpg's client-side DataError is an InterfaceError too, but is about a value.
     return isinstance(error, _LOST) and not isinstance(error, ValueError)
+
+
+def is_closed(connection: Any) -> bool:
+    """Whether the connection is of no more use."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        # A pool takes a broken connection back by itself; what is left can't even be asked.
+        return True
+
+
+def terminate(connection: Any) -> None:
+    """End the connection without a word; the server rolls back what was open."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()

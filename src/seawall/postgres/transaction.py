@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from seawall.checkpoint.store import Rejects
 from seawall.postgres.loading.loader import Loader
+from seawall.postgres.lost import is_closed
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class Transaction:
             try:
                 result = await work()
             except Exception:
-                if not self._connection.is_closed():
+                if not is_closed(self._connection):
                     await self._outer.rollback()
                     await self.begin()
                 raise
@@ -89,7 +90,7 @@ class Transaction:
         try:
             result = await work()
         except Exception:
-            if not self._connection.is_closed():
+            if not is_closed(self._connection):
                 await savepoint.rollback()
             raise
         await savepoint.commit()

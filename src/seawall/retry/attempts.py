@@ -143,11 +143,9 @@ class Attempts:
         return asks and policy.breaker is not None and policy.breaker.is_open()
 
     def _wait(self, error: Exception, answers: "Answers | None") -> float:
-        policy = self._policy
-        if answers is not None and answers.wait is not None:
-            computed = answers.wait
-        else:
-            computed = wait_before(self.number, policy.strategy, policy)
+        if answers is not None:
+            return answers.wait
+        computed = wait_before(self.number, self._policy.strategy, self._policy)
         return wait_for(error, computed, retry_after(error))
 
     def _give_up(

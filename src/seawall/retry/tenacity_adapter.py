@@ -13,17 +13,25 @@ from tenacity import RetryCallState
 from tenacity.asyncio import AsyncRetrying
 
 from seawall.classification import retry_after
+from seawall.retry.backoff import wait_before
+from seawall.retry.decision import wait_for
 from seawall.retry.matching import is_tenacity_object
 from seawall.retry.policy import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What tenacity's objects say of one failure; None where there is no object to ask."""
+    """What is answered to one failure.
 
-    matched: bool | None = None
-    wait: float | None = None
-    stop: bool = False
+    Attributes:
+        matched: whether to retry it; None where no tenacity object was asked.
+        wait: seconds before the next attempt, the server's or the policy's own where they hold.
+        stop: whether to end here.
+    """
+
+    matched: bool | None
+    wait: float
+    stop: bool
 
 
 class TenacityCall:
@@ -53,13 +61,15 @@ class TenacityCall:
             if is_tenacity_object(policy.retry_on):
                 matched = await self._matches(policy.retry_on, error, now)
             self._show(error, now)
-            wait = retry_after(error)
-            if wait is None and policy.wait is not None:
-                wait = float(await _answer(policy.wait(state)))
-            state.upcoming_sleep = wait or 0.0
+            if policy.wait is None:
+                computed = wait_before(attempt, policy.strategy, policy)
+            else:
+                computed = float(await _answer(policy.wait(state)))
+            # Known before the stop is asked: `stop_before_delay` looks at the wait to come.
+            state.upcoming_sleep = wait_for(error, computed, retry_after(error))
             stop = policy.stop is not None and bool(await _answer(policy.stop(state)))
             state.idle_for += state.upcoming_sleep
-            return Answers(matched, wait, stop)
+            return Answers(matched, state.upcoming_sleep, stop)
         finally:
             # The outcome holds the exception, and with it the frames of the failed attempt.
             state.outcome = None

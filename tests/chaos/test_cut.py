@@ -1,0 +1,110 @@
+"""Connections cut in the COPY, before the COMMIT, and after it with the answer lost (C3)."""
+
+import asyncio
+import random
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+import pytest
+
+from chaos.conftest import check_ledger
+from seawall import ErrorRecoveryManager
+from support.proxy import Proxy
+from support.worker import source
+
+CONFIG = {"initial_delay": 0.02, "max_delay": 0.2, "max_retries": 10, "connect_timeout": 5}
+
+
+def target_of(dsn):
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    host = query.get("host", [parts.hostname])[0]
+    return unquote(host), int(query.get("port", [parts.port or 5432])[0])
+
+
+def through(dsn, port):
+    parts = urlsplit(dsn)
+    user = parts.username or "postgres"
+    password = f":{parts.password}" if parts.password else ""
+    return f"postgresql://{user}{password}@127.0.0.1:{port}{parts.path}?sslmode=disable"
+
+
+@pytest.fixture
+async def proxy(numbers_dsn):
+    proxy = Proxy(target_of(numbers_dsn))
+    await proxy.__aenter__()
+    yield proxy
+    await proxy.__aexit__(None, None, None)
+
+
+async def stream(dsn, sink="numbers", total=2_000, size=100):
+    async with ErrorRecoveryManager(dsn, config=CONFIG, pipeline_id="numbers") as manager:
+        return await manager.stream(
+            source(total), sink, run_id="r", step="load", size=size, position=lambda row: row[0]
+        )
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("moment", ["copy", "commit-lost", "commit-answer"])
+async def test_connection_cut_is_mended_and_each_row_is_there_once(numbers_dsn, proxy, moment):
+    cuts = iter(sorted(random.sample(range(1, 1900, 100), 5)))
+    following = [next(cuts)]
+
+    async def sink(tx, batch):
+        if following and batch.first_position >= following[0]:
+            following[:] = [each for each in [next(cuts, None)] if each]
+            # The step's own connection: the recorder commits through the proxy too.
+            proxy.cut_port = tx.connection._con._transport.get_extra_info("sockname")[1]
+            proxy.cut_on = moment
+        await tx.load("numbers", batch.records)
+
+    report = await stream(through(numbers_dsn, proxy.port), sink)
+    assert proxy.cuts == 5
+    assert (report.rows_read, report.batches) == (2_000, 20)
+    # A COMMIT that happened must not run again; one that didn't, must.
+    assert report.retries == (0 if moment == "commit-answer" else 5)
+    await check_ledger(numbers_dsn, 2_000)
+
+
+@pytest.mark.timeout(60)
+async def test_commit_whose_backend_is_still_at_work_is_waited_for(numbers_dsn, proxy):
+    """The answer is lost while the server is still in COMMIT: settling waits for its row lock."""
+    connection = await asyncpg.connect(numbers_dsn)
+    await connection.execute(
+        """
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;
+        CREATE TABLE slow (n int);
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION slow();
+        """
+    )
+    await connection.close()
+
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        if batch.first_position == 101:
+            # Deferred again by the user: its trigger runs inside COMMIT.
+            await tx.execute("SET CONSTRAINTS ALL DEFERRED; INSERT INTO slow VALUES (1)")
+            proxy.cut_port = tx.connection._con._transport.get_extra_info("sockname")[1]
+            proxy.cut_on = "commit-answer"
+
+    report = await stream(through(numbers_dsn, proxy.port), sink, total=300)
+    assert proxy.cuts == 1
+    assert report.retries == 0
+    await check_ledger(numbers_dsn, 300)
+
+
+@pytest.mark.timeout(60)
+async def test_server_unreachable_for_a_while_is_waited_out(numbers_dsn, proxy):
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        if batch.first_position == 501 and not proxy.cuts:
+            proxy.cuts += 1
+            proxy.refusing = True
+            proxy.cut_all()
+            asyncio.get_running_loop().call_later(1.0, setattr, proxy, "refusing", False)
+
+    report = await stream(through(numbers_dsn, proxy.port), sink)
+    assert report.retries >= 1
+    await check_ledger(numbers_dsn, 2_000)

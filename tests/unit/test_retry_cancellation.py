@@ -1,0 +1,172 @@
+"""R2: a cancelled call ends at once, wherever it stands, and is not called again."""
+
+import asyncio
+import functools
+
+import anyio
+import pytest
+import tenacity
+
+from seawall.circuitbreaker import CircuitBreaker
+from seawall.fallback import fallback
+from seawall.pipeline import Policy
+from seawall.retry import RetryPolicy, retry, retrying
+from support.operations import RecordingBus, Script
+
+FORMS = [
+    "retry",
+    "deadline",
+    "attempt_timeout",
+    "tenacity",
+    "loop",
+    "breaker",
+    "fallback",
+    "policy",
+    "everything",
+]
+
+
+def wrapped(form, operation, clock):
+    """``operation`` under one form, and its breaker where it has one."""
+    options = {"initial_delay": 1, "jitter_range": 0, "strategy": "fixed_delay", "clock": clock}
+    options |= {"max_retries": 9, "retry_on": Exception}
+    breaker = CircuitBreaker("service", clock=clock, failure_threshold=99)
+    if form == "loop":
+
+        async def loop():
+            async for attempt in retrying(**options):
+                with attempt:
+                    return await operation()
+
+        return loop, None
+    forms = {
+        "retry": retry(**options),
+        "deadline": retry(deadline=1000, **options),
+        "attempt_timeout": retry(attempt_timeout=100, **options),
+        "tenacity": retry(**(options | {"retry_on": tenacity.retry_always})),
+        "breaker": breaker,
+        "fallback": fallback(operation, operation, operation),
+        "policy": Policy(retry=RetryPolicy(**options), breaker=breaker),
+        "everything": Policy(
+            fallback=operation,
+            breaker=breaker,
+            retry=RetryPolicy(deadline=1000, attempt_timeout=100, **options),
+        ),
+    }
+    return forms[form](operation), breaker if form in ("breaker", "policy", "everything") else None
+
+
+async def by_task_cancel(call, seconds):
+    task = asyncio.get_running_loop().create_task(call())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def by_asyncio_timeout(call, seconds):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await call()
+
+
+async def by_anyio_scope(call, seconds):
+    with anyio.move_on_after(seconds) as scope:
+        await call()
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cancel", [by_task_cancel, by_asyncio_timeout, by_anyio_scope])
+@pytest.mark.parametrize("seconds", [0, 0.5, 1.5, 2.5, 3.5])
+async def test_cancelled_call_ends_at_once_and_is_not_called_again(form, cancel, seconds, clock):
+    """Each attempt takes 1 s and fails; each wait takes 1 s: every await is hit once."""
+    operation = Script(ConnectionError, seconds=1)
+    call, breaker = wrapped(form, operation, clock)
+    if form == "breaker" and seconds > 1:
+        pytest.skip("a breaker alone has no further await")
+    if form == "fallback" and seconds > 3:
+        pytest.skip("the chain has ended")
+    start = clock.monotonic()
+    await cancel(call, seconds)
+    assert clock.monotonic() - start == pytest.approx(seconds, abs=1e-6)
+    count = operation.count
+    await asyncio.sleep(50)
+    assert operation.count == count
+    if breaker is not None:
+        failed = count if seconds in (1.5, 3.5) else count - 1 if seconds else 0
+        assert breaker.snapshot().failure_count == max(0, failed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stage", [0, 1, 2])
+async def test_closed_coroutine_ends_without_another_call(form, stage, clock):
+    """Trap 1, GeneratorExit: the coroutine is closed at an await instead of cancelled."""
+    if form == "breaker" and stage:
+        pytest.skip("a breaker alone has no further await")
+    operation = Suspends()
+    call, breaker = wrapped(form, operation, NoWait())
+    coroutine = call()
+    for _ in range(stage + 1):
+        coroutine.send(None)
+    count = operation.count
+    coroutine.close()
+    assert operation.count == count
+    if breaker is not None:
+        assert breaker.snapshot().failure_count == count - 1
+
+
+class Suspends:
+    """Fails after one suspension that whoever drives the coroutine resumes."""
+
+    def __init__(self):
+        self.count = 0
+
+    async def __call__(self):
+        self.count += 1
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+
+class NoWait:
+    def monotonic(self):
+        return 0.0
+
+    async def sleep(self, seconds):
+        pass
+
+
+@pytest.mark.parametrize("exit_type", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("form", FORMS)
+def test_exit_raised_by_the_operation_passes_at_once(form, exit_type):
+    operation = Script(exit_type)
+    call, breaker = wrapped(form, operation, NoWait())
+
+    async def main():
+        try:
+            await call()
+        except exit_type:  # within the task: asyncio treats the exits of tasks specially
+            return "passed"
+
+    assert asyncio.run(main()) == "passed"
+    assert operation.count == 1
+    if breaker is not None:
+        assert breaker.snapshot().failure_count == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_group_with_a_cancellation_in_it_passes_at_once(form, clock):
+    operation = Script(BaseExceptionGroup("", [ConnectionError(), asyncio.CancelledError()]))
+    call, breaker = wrapped(form, operation, clock)
+    with pytest.raises(BaseExceptionGroup):
+        await call()
+    assert operation.count == 1
+    if breaker is not None:
+        assert breaker.snapshot().failure_count == 0
+
+
+async def test_cancellation_during_the_wait_reports_nothing_more(clock):
+    bus = RecordingBus()
+    under = retry(initial_delay=10, clock=clock, bus=bus)(Script(ConnectionError))
+    await by_task_cancel(functools.partial(under), 5)
+    assert bus.names == ["RetryScheduled"]
