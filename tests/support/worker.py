@@ -17,7 +17,9 @@ def is_bad(n):
 
 def source(total):
     def after(position):
-        return ((n, "bad" if is_bad(n) else f"word {n}") for n in range((position or 0) + 1, total + 1))
+        return (
+            (n, "bad" if is_bad(n) else f"word {n}") for n in range((position or 0) + 1, total + 1)
+        )
 
     return after
 
@@ -28,7 +30,12 @@ async def main(dsn, total, size):
         async with manager.run("numbers", "r"):
             print("open", flush=True)
             report = await manager.stream(
-                source(total), "numbers", run_id="r", step="load", size=size, position=lambda row: row[0]
+                source(total),
+                "numbers",
+                run_id="r",
+                step="load",
+                size=size,
+                position=lambda row: row[0],
             )
     print("done", report.rows_read, report.rows_loaded, report.rows_quarantined, flush=True)
 

@@ -123,7 +123,9 @@ async def test_group_is_retried_as_its_least_retryable_member(policy):
     with pytest.raises(ExceptionGroup):
         await call(policy(), good)
     assert good.count == 4
-    bad = Script(ExceptionGroup("", [ConnectionError(), UnicodeDecodeError("utf8", b"x", 0, 1, "")]))
+    bad = Script(
+        ExceptionGroup("", [ConnectionError(), UnicodeDecodeError("utf8", b"x", 0, 1, "")])
+    )
     with pytest.raises(ExceptionGroup):
         await call(policy(), bad)
     assert bad.count == 1

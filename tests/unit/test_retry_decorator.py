@@ -97,7 +97,9 @@ async def test_policy_as_the_decorators_argument_is_used_with_its_options_replac
     assert operation.count == 3
 
 
-@pytest.mark.parametrize("form", ["object", "partial of object", "bound", "partial of bound", "nested"])
+@pytest.mark.parametrize(
+    "form", ["object", "partial of object", "bound", "partial of bound", "nested"]
+)
 async def test_callable_with_an_async_core_is_retried(form):
     """Trap 27: a callable object or a partial is no plain function."""
     forms = {

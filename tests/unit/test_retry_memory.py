@@ -4,14 +4,13 @@ import gc
 import weakref
 
 import pytest
+import tenacity
 
 from seawall.circuitbreaker import CircuitBreaker
 from seawall.fallback import fallback
 from seawall.pipeline import Policy
 from seawall.retry import RetryPolicy, retry, retrying
 from support.operations import RecordingBus
-
-import tenacity
 
 NO_WAIT = {"initial_delay": 0, "jitter_range": 0}
 

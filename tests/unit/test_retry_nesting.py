@@ -148,5 +148,7 @@ async def test_outer_reports_that_it_gave_up_too(options):
     inner = retry(max_retries=1, name="inner", bus=bus, **options)(Script(ConnectionError()))
     with pytest.raises(ConnectionError):
         await call(RetryPolicy(name="outer", bus=bus, **options), inner)
-    ends = [(e.operation, e.attempt, e.stop_reason) for e in bus.events if hasattr(e, "stop_reason")]
+    ends = [
+        (e.operation, e.attempt, e.stop_reason) for e in bus.events if hasattr(e, "stop_reason")
+    ]
     assert ends == [("inner", 2, "max_retries"), ("outer", 1, "not_retryable")]

@@ -70,7 +70,8 @@ async def is_again(error):
         tenacity.retry_if_exception(lambda error: str(error) == "again"),
         tenacity.retry_if_exception_message("again"),
         tenacity.retry_if_exception_type(ValueError) & tenacity.retry_if_exception_message("again"),
-        tenacity.retry_if_not_exception_type(OSError) & tenacity.retry_if_exception_message("again"),
+        tenacity.retry_if_not_exception_type(OSError)
+        & tenacity.retry_if_exception_message("again"),
         tenacity.asyncio.retry_if_exception(is_again),
     ],
 )
@@ -149,10 +150,20 @@ async def test_objects_see_the_call(options):
     seen = []
 
     def wait(state):
-        seen.append((state.args, state.kwargs, state.attempt_number, round(state.idle_for), round(state.seconds_since_start)))
+        seen.append(
+            (
+                state.args,
+                state.kwargs,
+                state.attempt_number,
+                round(state.idle_for),
+                round(state.seconds_since_start),
+            )
+        )
         return 2.0
 
-    await call(RetryPolicy(wait=wait, **options), Script(ConnectionError, ConnectionError, 1), 1, two=2)
+    await call(
+        RetryPolicy(wait=wait, **options), Script(ConnectionError, ConnectionError, 1), 1, two=2
+    )
     assert seen == [((1,), {"two": 2}, 1, 0, 0), ((1,), {"two": 2}, 2, 2, 2)]
 
 
@@ -169,7 +180,9 @@ async def test_success_never_enters_tenacity(options, monkeypatch):
 
 async def test_loop_form_asks_the_objects(options):
     operation = Script(ConnectionError, ConnectionError, "rows")
-    async for attempt in retrying(wait=tenacity.wait_fixed(3), stop=tenacity.stop_after_attempt(5), **options):
+    async for attempt in retrying(
+        wait=tenacity.wait_fixed(3), stop=tenacity.stop_after_attempt(5), **options
+    ):
         with attempt:
             await operation()
     assert operation.gaps == [3, 3]

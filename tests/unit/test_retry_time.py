@@ -33,7 +33,9 @@ async def elapsed(clock, awaitable, error):
 async def test_deadline_in_the_middle_of_an_attempt_ends_it(policy, clock):
     """Trap 7: nor does the loop take its own deadline for a failure to retry."""
     operation = Script(ConnectionError, seconds=10)
-    took, error = await elapsed(clock, call(policy(deadline=4, name="load"), operation), DeadlineExceededError)
+    took, error = await elapsed(
+        clock, call(policy(deadline=4, name="load"), operation), DeadlineExceededError
+    )
     assert took == 4
     assert operation.count == 1
     assert str(error) == "load: not done within deadline=4 s"
@@ -67,7 +69,9 @@ async def test_wait_that_ends_at_the_deadline_is_not_begun(policy, clock):
 async def test_deadline_with_waits_of_zero_still_ends(policy, clock):
     operation = Script(ConnectionError, seconds=0.001)
     under = policy(deadline=0.5, initial_delay=0, max_retries=10**9)
-    took, error = await elapsed(clock, call(under, operation), (DeadlineExceededError, ConnectionError))
+    took, error = await elapsed(
+        clock, call(under, operation), (DeadlineExceededError, ConnectionError)
+    )
     assert took == pytest.approx(0.5, abs=0.002)
     assert error.__notes__[0].endswith("deadline")
 

@@ -1,5 +1,6 @@
 """Breakers by the service that they guard."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Unpack
 
@@ -52,8 +53,9 @@ class BreakerRegistry:
                 **options,
             )
             return breaker
-        for name, value in options.items():
-            held = getattr(breaker.options, name)
+        asked = dataclasses.replace(breaker.options, **options)
+        for name in options:
+            value, held = getattr(asked, name), getattr(breaker.options, name)
             if value != held:
                 raise InvalidConfigError(
                     f"{name}={value!r}: the circuit breaker {service_name!r} exists"

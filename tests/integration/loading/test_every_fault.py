@@ -78,9 +78,7 @@ def spoil(fault, row):
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_load_bad_rows_are_rejected_and_all_others_loaded(loading, fault, place):
     loaded = await loading(DDL)
-    await loaded.connection.execute(
-        "INSERT INTO t (id, name) VALUES (1000000, 'taken')"
-    )
+    await loaded.connection.execute("INSERT INTO t (id, name) VALUES (1000000, 'taken')")
     rows = [good(i) for i in range(N)]
     bad = PLACES[place](N)
     if bad is None:
@@ -129,7 +127,16 @@ async def test_load_foreign_key_to_itself_keeps_families_together(loading):
     loaded = await loading(
         "CREATE TABLE t (id int PRIMARY KEY, up int REFERENCES t, v int NOT NULL)"
     )
-    rows = [(2, 1, 0), (1, None, 0), (3, 9, 0), (5, 4, 0), (4, 3, 0), (6, 6, 0), (7, 8, 0), (8, 1, None)]
+    rows = [
+        (2, 1, 0),
+        (1, None, 0),
+        (3, 9, 0),
+        (5, 4, 0),
+        (4, 3, 0),
+        (6, 6, 0),
+        (7, 8, 0),
+        (8, 1, None),
+    ]
     assert set(await loaded.load(rows)) == {2, 3, 4, 6, 7}
     assert await loaded.column("id") == [1, 2, 6]
 
@@ -215,7 +222,13 @@ async def test_load_partial_and_expression_indexes_are_understood(loading):
         INSERT INTO t VALUES (0, 'ANNA', true);
         """
     )
-    rows = [(1, "Anna", True), (2, "anna", False), (3, "Bob", True), (4, "BOB", True), (5, "bob", False)]
+    rows = [
+        (1, "Anna", True),
+        (2, "anna", False),
+        (3, "Bob", True),
+        (4, "BOB", True),
+        (5, "bob", False),
+    ]
     assert set(await loaded.load(rows)) == {0, 3}
 
 
@@ -266,9 +279,13 @@ async def test_load_weird_names_are_quoted(loading):
 async def test_load_error_that_is_no_records_fault_is_raised(loading):
     import asyncpg
 
-    loaded = await loading("CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE weak_{0}".format(id(object())))
+    loaded = await loading(
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE weak_{0}".format(id(object()))
+    )
     await loaded.connection.execute("ALTER TABLE t ALTER id SET DEFAULT 0")
-    role = (await loaded.connection.fetchval("SELECT rolname FROM pg_roles WHERE rolname LIKE 'weak_%' ORDER BY oid DESC LIMIT 1"))
+    role = await loaded.connection.fetchval(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'weak_%' ORDER BY oid DESC LIMIT 1"
+    )
     await loaded.connection.execute(f"SET ROLE {role}")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await loaded.load([(1,), (1,)])

@@ -30,7 +30,9 @@ class Ledger:
         self._connection = connection
 
     async def loaded(self):
-        return [row["n"] for row in await self._connection.fetch("SELECT n FROM numbers ORDER BY n")]
+        return [
+            row["n"] for row in await self._connection.fetch("SELECT n FROM numbers ORDER BY n")
+        ]
 
     async def quarantined(self):
         rows = await self._connection.fetch(

@@ -48,7 +48,9 @@ async def test_stream_transform_that_raises_quarantines_the_source_record(
     assert report.quarantined_by_reason["ValueError: no fours"] == 3
 
 
-async def test_stream_sink_function_shares_the_transaction(make_manager, connection, ledger, numbers):
+async def test_stream_sink_function_shares_the_transaction(
+    make_manager, connection, ledger, numbers
+):
     await connection.execute("CREATE TABLE log (first int, batch text)")
 
     async def sink(tx, batch):
@@ -58,7 +60,11 @@ async def test_stream_sink_function_shares_the_transaction(make_manager, connect
     async with make_manager() as manager:
         await manager.stream(numbers(30, {1, 30}), sink, **JOB)
     await ledger.check(30, {1, 30})
-    assert await connection.fetchval("SELECT array_agg(first ORDER BY first) FROM log") == [1, 11, 21]
+    assert await connection.fetchval("SELECT array_agg(first ORDER BY first) FROM log") == [
+        1,
+        11,
+        21,
+    ]
 
 
 async def test_stream_source_that_raises_keeps_the_batches_before_it(
@@ -113,7 +119,9 @@ async def test_stream_without_position_counts_records(make_manager, connection):
         for total in (5, 12):
             report = await manager.stream(
                 lambda done, total=total: [(n, "w") for n in range(1, total + 1)][done or 0 :],
-                "numbers", run_id="r", size=4,
+                "numbers",
+                run_id="r",
+                size=4,
             )
     assert report.position == 12
     assert await connection.fetchval("SELECT count(*) FROM numbers") == 12
@@ -125,7 +133,9 @@ async def test_checkpoint_block_that_raises_rolls_its_batch_back(
     async with make_manager() as manager:
         with pytest.raises(KeyError):
             async with manager.checkpoint("r", "load") as cp:
-                async for batch in cp.batches(numbers(30)(cp.position), size=10, position=lambda r: r[0]):
+                async for batch in cp.batches(
+                    numbers(30)(cp.position), size=10, position=lambda r: r[0]
+                ):
                     async with batch.transaction() as tx:
                         await tx.load("numbers", batch.records)
                         if batch.first_position == 21:
@@ -148,7 +158,9 @@ async def test_checkpoint_source_that_starts_over_is_an_error(make_manager, conn
             await manager.stream(lambda after: iter([(10, "w")]), "numbers", **JOB)
 
 
-async def test_checkpoint_older_worker_can_commit_nothing(make_manager, connection, ledger, numbers):
+async def test_checkpoint_older_worker_can_commit_nothing(
+    make_manager, connection, ledger, numbers
+):
     async with make_manager() as old, make_manager() as new:
         async with old.checkpoint("r", "load") as stale:
             batches = stale.batches(numbers(30)(None), size=10, position=lambda r: r[0])
@@ -188,7 +200,9 @@ async def test_checkpoint_cancelled_inside_a_batch_rolls_it_back(
     await ledger.check(30)
 
 
-async def test_checkpoint_cancelled_at_commit_finishes_it(make_manager, connection, ledger, numbers):
+async def test_checkpoint_cancelled_at_commit_finishes_it(
+    make_manager, connection, ledger, numbers
+):
     """A COMMIT under way is waited for: the position and the rows never part."""
     async with make_manager() as manager:
         for delay in (0, 0.0002, 0.0005, 0.001, 0.002, 0.004):
@@ -201,9 +215,9 @@ async def test_checkpoint_cancelled_at_commit_finishes_it(make_manager, connecti
                 pass
             done = await ledger.loaded()
             saved = await manager.resume_from_checkpoint("r", "load")
-            assert done == list(range(1, (saved.position if saved else 0) or 0 + 1)) or len(done) == (
-                saved.position or 0
-            )
+            assert done == list(range(1, (saved.position if saved else 0) or 0 + 1)) or len(
+                done
+            ) == (saved.position or 0)
         await manager.stream(numbers(300), "numbers", **JOB)
     await ledger.check(300)
 
@@ -227,8 +241,13 @@ async def test_run_records_its_end_and_lends_its_ids(make_manager, connection):
         with pytest.raises(ZeroDivisionError):
             async with manager.run("flights", "named"):
                 raise ZeroDivisionError("boom")
-    rows = await connection.fetch("SELECT run_id, status, release FROM seawall.runs ORDER BY started_at")
-    assert [tuple(row) for row in rows] == [(run.run_id, "succeeded", "1.2"), ("named", "failed", None)]
+    rows = await connection.fetch(
+        "SELECT run_id, status, release FROM seawall.runs ORDER BY started_at"
+    )
+    assert [tuple(row) for row in rows] == [
+        (run.run_id, "succeeded", "1.2"),
+        ("named", "failed", None),
+    ]
     error = await connection.fetchrow("SELECT * FROM seawall.error_details")
     assert (error["run_id"], error["pipeline_id"]) == (run.run_id, "flights")
 
@@ -261,7 +280,8 @@ async def test_quarantine_bad_records_one_row_each(make_manager, connection):
         set_id = await manager.quarantine_bad_records("r", records, "broken", step="s")
         other = await manager.quarantine_bad_records("r", {"n": 2}, "broken", step="s")
         rows = await connection.fetch(
-            "SELECT * FROM seawall.quarantined_records WHERE quarantine_id = $1 ORDER BY record_id", set_id
+            "SELECT * FROM seawall.quarantined_records WHERE quarantine_id = $1 ORDER BY record_id",
+            set_id,
         )
     assert set_id != other
     assert [codec.decode(row["payload"]) for row in rows] == records

@@ -1,0 +1,111 @@
+"""The types that a user sees on every decorator form; read by mypy, run by nobody."""
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, assert_type
+
+from seawall.circuitbreaker import BreakerRegistry, BreakerSnapshot, CircuitBreaker, CircuitState
+from seawall.fallback import fallback
+from seawall.pipeline import Policy
+from seawall.retry import RetryPolicy, RetryStrategy, call, retry, retrying
+
+Load = Callable[[str, int], Coroutine[Any, Any, bytes]]
+
+
+async def load(name: str, size: int) -> bytes:
+    return name.encode() * size
+
+
+def plain(name: str) -> int:
+    return len(name)
+
+
+class Client:
+    async def __call__(self, key: str) -> float:
+        return float(key)
+
+    @retry
+    async def bare(self, x: int) -> str:
+        return str(x)
+
+    @retry(max_retries=5, strategy=RetryStrategy.JITTER)
+    async def with_options(self, x: int) -> str:
+        return str(x)
+
+    @retry(deadline=30)
+    def plain_method(self, x: int) -> str:
+        return str(x)
+
+
+policy = RetryPolicy(max_retries=2, attempt_timeout=3)
+breaker = CircuitBreaker("api", failure_threshold=3, ignored=(KeyError,))
+
+
+@retry
+async def bare_loaded(name: str, *, size: int = 1) -> bytes:
+    return name.encode() * size
+
+
+@breaker
+async def guarded(name: str) -> bytes:
+    return name.encode()
+
+
+async def cached(name: str) -> None:
+    return None
+
+
+@fallback(cached)
+async def with_fallback(name: str) -> bytes:
+    return name.encode()
+
+
+async def decorated() -> None:
+    assert_type(await bare_loaded("a", size=2), bytes)
+    await bare_loaded("a", size="2")  # type: ignore[arg-type]  # the signature is kept
+    await bare_loaded()  # type: ignore[call-arg]  # the signature is kept
+    assert_type(await guarded("a"), bytes)
+    await guarded(1)  # type: ignore[arg-type]  # the signature is kept
+    assert_type(await with_fallback("a"), bytes | None)
+    client = Client()
+    assert_type(await client.bare(1), str)
+    assert_type(await client.with_options(1), str)
+    assert_type(await client.plain_method(1), str)
+
+
+async def wrapped() -> None:
+    assert_type(await retry(load)("a", 1), bytes)
+    assert_type(await retry(policy)(load)("a", 1), bytes)
+    assert_type(await retry(max_retries=1)(load)("a", 1), bytes)
+    assert_type(await retry(plain)("a"), int)
+    assert_type(await retry(max_retries=1)(plain)("a"), int)
+    assert_type(await retry(Client())("1"), float)
+    assert_type(await retry(partial(load, "a"))(1), bytes)
+    assert_type(await breaker(load)("a", 1), bytes)
+    assert_type(await breaker(plain)("a"), int)
+    assert_type(await Policy(retry=policy, breaker=breaker)(load)("a", 1), bytes)
+    assert_type(await Policy(retry=policy)(plain)("a"), int)
+
+
+async def called() -> None:
+    assert_type(await call(policy, load, "a", 1), bytes)
+    assert_type(await call(policy, plain, "a"), int)
+    assert_type(await call(policy, lambda: load("a", 1)), bytes)
+    assert_type(await breaker.call(load, "a", size=1), bytes)
+    assert_type(await breaker.call(plain, "a"), int)
+    assert_type(await Policy(breaker=breaker).call(load, "a", 1), bytes)
+    await call(policy, load, "a")  # type: ignore[call-overload]  # an argument is missing
+    async with breaker as entered:
+        assert_type(entered, CircuitBreaker)
+    async for attempt in retrying(max_retries=1):
+        with attempt:
+            assert_type(attempt.number, int)
+
+
+def values() -> None:
+    assert_type(breaker.state, CircuitState)
+    assert_type(breaker.snapshot(), BreakerSnapshot)
+    assert_type(BreakerRegistry().get("api", timeout=3), CircuitBreaker)
+    retry(max_retry=3)  # type: ignore[call-overload]  # no such option
+    RetryPolicy(max_retries="3")  # type: ignore[arg-type]  # a number
+    CircuitBreaker("api", failure_treshold=3)  # type: ignore[call-arg]  # no such option
