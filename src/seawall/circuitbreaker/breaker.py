@@ -1,5 +1,6 @@
 """CircuitBreaker: the machine, with a clock, a classifier and the forms in which it is used."""
 
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from types import TracebackType
@@ -115,13 +116,18 @@ class CircuitBreaker:
 
     def guard(self, operation: AsyncOperation) -> AsyncOperation:
         """The coroutine function that calls ``operation`` through the breaker."""
-        machine, acquire, on_error = self.machine, self.acquire_permission, self.on_error
-        permitted = self._permitted
+        machine, on_error, monotonic = self.machine, self.on_error, self._clock.monotonic
+        name = self.name
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             window = machine.window
             if window is None:
-                return await permitted(acquire(), operation, args, kwargs)
+                # As acquire_permission does; a frame less makes a refusal a third cheaper.
+                wait = machine.open_until - monotonic()
+                if wait > 0:
+                    raise CircuitOpenError(name, wait if wait < math.inf else None)
+                permit = self.acquire_permission()
+                return await self._permitted(permit, operation, args, kwargs)
             try:
                 result = await operation(*args, **kwargs)
             except Exception as error:
