@@ -33,7 +33,9 @@ def batch(bad, start, seed):
     rows = [(start + i, f"k{draw.randint(1, 1000)}", 1, "some text here") for i in range(N)]
     for turn, i in enumerate(sorted(draw.sample(range(1, N), bad))):
         id_, k, v, t = rows[i]
-        rows[i] = [(id_, "none", v, t), (id_, k, None, t), (id_, k, -1, t), (start, k, v, t)][turn % 4]
+        rows[i] = [(id_, "none", v, t), (id_, k, None, t), (id_, k, -1, t), (start, k, v, t)][
+            turn % 4
+        ]
     return rows
 
 
@@ -96,7 +98,9 @@ async def one_table(dsn, rounds):
     await connection.execute(DDL)
 
     async def fresh():
-        await connection.execute("TRUNCATE items; TRUNCATE seawall.quarantined_records CASCADE; CHECKPOINT")
+        await connection.execute(
+            "TRUNCATE items; TRUNCATE seawall.quarantined_records CASCADE; CHECKPOINT"
+        )
 
     results = []
     async with ErrorRecoveryManager(dsn, pipeline_id="bench") as manager:

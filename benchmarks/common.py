@@ -67,9 +67,14 @@ def flights(limit=None):
     """The flights as tuples of the table's types; NA is None."""
     number = lambda text: None if text in ("NA", "") else int(text)  # noqa: E731
     word = lambda text: None if text in ("NA", "") else text  # noqa: E731
-    kinds = [number] * 9 + [word, number, word, word, word] + [number] * 4 + [datetime.fromisoformat]
+    kinds = (
+        [number] * 9 + [word, number, word, word, word] + [number] * 4 + [datetime.fromisoformat]
+    )
     rows = []
-    with zipfile.ZipFile(_folder() / "flights.csv.zip") as archive, archive.open("flights.csv") as raw:
+    with (
+        zipfile.ZipFile(_folder() / "flights.csv.zip") as archive,
+        archive.open("flights.csv") as raw,
+    ):
         lines = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
         next(lines)
         for n, line in enumerate(lines, 1):

@@ -57,8 +57,14 @@ async def main():
                 for turn in range(rounds + 1):
                     for name, work in (
                         ("bare COPY", lambda: bare(connection, part, size)),
-                        ("checkpointed", lambda: checkpointed(manager, part, size, f"t{size}{turn}")),
-                        ("mappings", lambda: as_mappings(manager, mappings, size, f"m{size}{turn}")),
+                        (
+                            "checkpointed",
+                            lambda: checkpointed(manager, part, size, f"t{size}{turn}"),
+                        ),
+                        (
+                            "mappings",
+                            lambda: as_mappings(manager, mappings, size, f"m{size}{turn}"),
+                        ),
                     ):
                         await connection.execute("TRUNCATE flights")
                         await connection.execute("CHECKPOINT")

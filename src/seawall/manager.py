@@ -13,6 +13,7 @@ from seawall.classification import Classifier, ErrorType, default_classifier, sh
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus
 from seawall.fallback import call_with_fallback
+from seawall.postgres.database import Database
 from seawall.retry import RetryPolicy, call, retry
 from seawall.run import Run
 from seawall.services import Services
@@ -81,6 +82,11 @@ class ErrorRecoveryManager:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    @property
+    def database(self) -> Database:
+        """The database, for queries of your own: ``async with manager.database.acquire()``."""
+        return self._services.database
 
     # -- runs ----------------------------------------------------------------------------------
 
@@ -313,7 +319,7 @@ class ErrorRecoveryManager:
             "failure_threshold": self.config.circuit_breaker_threshold,
             "timeout": self.config.circuit_breaker_timeout,
         }
-        return self._breakers.get(service_name, **{**defaults, **options})  # type: ignore[typeddict-item]
+        return self._breakers.get(service_name, **{**defaults, **options})
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         options = dict(given)

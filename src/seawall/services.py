@@ -1,6 +1,7 @@
 """What a started manager holds: the database, its stores, and the recorder's task."""
 
 import asyncio
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +44,7 @@ class Services:
         bus: EventBus,
         classifier: Classifier,
     ) -> None:
-        self._make_database = lambda: Database(target, config=config, schema=schema)
+        self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         self._describer = ErrorDescriber(classifier)
         self._users = 0

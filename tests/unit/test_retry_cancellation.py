@@ -15,6 +15,7 @@ from support.operations import RecordingBus, Script
 
 FORMS = [
     "retry",
+    "matrix",
     "deadline",
     "attempt_timeout",
     "tenacity",
@@ -41,6 +42,7 @@ def wrapped(form, operation, clock):
         return loop, None
     forms = {
         "retry": retry(**options),
+        "matrix": retry(**(options | {"retry_on": None})),
         "deadline": retry(deadline=1000, **options),
         "attempt_timeout": retry(attempt_timeout=100, **options),
         "tenacity": retry(**(options | {"retry_on": tenacity.retry_always})),

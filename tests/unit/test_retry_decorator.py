@@ -1,5 +1,6 @@
 """Every form of callable is retried, or refused when it is decorated."""
 
+import asyncio
 import functools
 import inspect
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 
 from seawall.circuitbreaker import CircuitBreaker
+from seawall.errors import AttemptTimeoutError
 from seawall.fallback import fallback
 from seawall.pipeline import Policy
 from seawall.retry import RetryPolicy, RetryStrategy, call, retry
@@ -127,6 +129,28 @@ async def test_plain_function_runs_in_a_worker_thread_and_is_retried():
     assert await retry(**NO_WAIT)(plain)(1, y=2) == 3
     assert len(threads) == 3
     assert threading.main_thread() not in threads
+
+
+def test_plain_function_that_hangs_is_left_behind_by_an_attempt_timeout():
+    """A thread can't be cancelled: the caller goes on, the thread ends by itself.
+
+    On the real loop: where a thread takes part, virtual time would run ahead of it.
+    """
+    release, ended = threading.Event(), threading.Event()
+
+    def hangs():
+        release.wait(10)
+        ended.set()
+
+    async def main():
+        with pytest.raises(AttemptTimeoutError):
+            await retry(attempt_timeout=0.05, max_retries=0)(hangs)()
+        left_behind = not ended.is_set()
+        release.set()
+        return left_behind
+
+    assert asyncio.run(main())
+    assert ended.wait(10)
 
 
 async def test_lambda_around_an_async_call_is_awaited():

@@ -152,3 +152,23 @@ async def test_outer_reports_that_it_gave_up_too(options):
         (e.operation, e.attempt, e.stop_reason) for e in bus.events if hasattr(e, "stop_reason")
     ]
     assert ends == [("inner", 2, "max_retries"), ("outer", 1, "not_retryable")]
+
+
+async def test_old_mark_says_nothing_although_another_call_gave_up_meanwhile(options):
+    error = ConnectionError("the one instance")
+    with pytest.raises(ConnectionError):
+        await retry(max_retries=1, **options)(Script(error))()
+    elsewhere = retry(max_retries=1, **options)(Script(TimeoutError("another")))
+    tries = []
+
+    async def operation():
+        tries.append(1)
+        try:
+            await elsewhere()
+        except TimeoutError:
+            pass
+        raise error
+
+    with pytest.raises(ConnectionError):
+        await retry(max_retries=2, **options)(operation)()
+    assert len(tries) == 3

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
+_SINGLE = (Mapping, tuple, str, bytes, bytearray)
+
 
 def records_of(bad_data: Any) -> list[Any]:
     """The records in ``bad_data``.
@@ -11,7 +13,6 @@ def records_of(bad_data: Any) -> list[Any]:
     A list, set, iterator or generator holds records; anything else (a mapping, tuple, text,
     dataclass, number) is one record.
     """
-    single = Mapping | tuple | str | bytes | bytearray
-    if isinstance(bad_data, single) or is_dataclass(bad_data):
+    if isinstance(bad_data, _SINGLE) or is_dataclass(bad_data):
         return [bad_data]
     return list(bad_data) if isinstance(bad_data, Iterable) else [bad_data]

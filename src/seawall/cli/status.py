@@ -1,0 +1,120 @@
+"""``seawall status``: runs, positions, quarantine, breakers."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from seawall.postgres.names import in_schema
+from seawall.quarantine import codec
+from seawall.quarantine.preview import preview
+
+_RUNS = """
+SELECT run_id, pipeline_id, status, started_at, ended_at, start_count,
+       extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float8 AS seconds
+FROM {schema}.runs ORDER BY started_at DESC LIMIT $1
+"""
+
+_CHECKPOINTS = """
+SELECT c.run_id, c.step, c.partition, c.status, c.position, c.read_count, c.write_count,
+       c.skip_count, c.batch_count, c.updated_at
+FROM {schema}.checkpoints c JOIN {schema}.runs r USING (run_id)
+WHERE c.batch_count > 0
+ORDER BY c.updated_at DESC LIMIT $1
+"""
+
+_QUARANTINE = """
+SELECT run_id, step, status, reason, count(*) AS records
+FROM {schema}.quarantined_records GROUP BY run_id, step, status, reason
+ORDER BY records DESC LIMIT $1
+"""
+
+_BREAKERS = """
+SELECT DISTINCT ON (service_name) service_name, to_state AS state, reason, occurred_at, host, pid
+FROM {schema}.circuit_breaker_transitions ORDER BY service_name, transition_id DESC
+"""
+
+_LIMIT = 20
+
+
+async def collect(connection: Any, schema: str) -> dict[str, list[dict[str, Any]]]:
+    """What is to be shown, as plain values."""
+
+    async def rows(query: str, *args: object) -> list[dict[str, Any]]:
+        return [dict(row) for row in await connection.fetch(in_schema(query, schema), *args)]
+
+    checkpoints = await rows(_CHECKPOINTS, _LIMIT)
+    for row in checkpoints:
+        row["position"] = None if row["position"] is None else codec.decode(row["position"])
+    return {
+        "runs": await rows(_RUNS, _LIMIT),
+        "checkpoints": checkpoints,
+        "quarantine": await rows(_QUARANTINE, _LIMIT),
+        "breakers": await rows(_BREAKERS),
+    }
+
+
+def as_json(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The same for programs; times in ISO 8601."""
+    return json.dumps(found, default=str, indent=2)
+
+
+def show(found: dict[str, list[dict[str, Any]]], console: Console) -> None:
+    """The same for people."""
+    _table(
+        console,
+        "Runs",
+        [("run", "run_id"), ("pipeline", "pipeline_id"), ("status", "status"),
+         ("starts", "start_count"), ("started", "started_at"), ("seconds", "seconds")],
+        found["runs"],
+    )  # fmt: skip
+    _table(
+        console,
+        "Positions",
+        [("run", "run_id"), ("step", "step"), ("position", "position"), ("read", "read_count"),
+         ("loaded", "write_count"), ("aside", "skip_count"), ("batches", "batch_count")],
+        found["checkpoints"],
+    )  # fmt: skip
+    _table(
+        console,
+        "Quarantine",
+        [("run", "run_id"), ("status", "status"), ("records", "records"), ("reason", "reason")],
+        found["quarantine"],
+    )
+    _table(
+        console,
+        "Circuit breakers (the latest transition of each)",
+        [("service", "service_name"), ("state", "state"), ("since", "occurred_at"),
+         ("reason", "reason")],
+        found["breakers"],
+    )  # fmt: skip
+
+
+def _table(
+    console: Console, title: str, columns: list[tuple[str, str]], rows: list[dict[str, Any]]
+) -> None:
+    if not rows:
+        console.print(f"[bold]{title}[/]: none\n")
+        return
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for head, key in columns:
+        numeric = isinstance(rows[0][key], int | float)
+        table.add_column(head, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(row[key])) for _, key in columns))
+    console.print(table)
+    console.print()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if hasattr(value, "strftime"):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return value if isinstance(value, str) else preview(value, 40)
