@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, assert_type
 
 from seawall.circuitbreaker import BreakerRegistry, BreakerSnapshot, CircuitBreaker, CircuitState
-from seawall.fallback import fallback
+from seawall.fallback import call_with_fallback, fallback
 from seawall.pipeline import Policy
 from seawall.retry import RetryPolicy, RetryStrategy, call, retry, retrying
 
@@ -95,6 +95,7 @@ async def called() -> None:
     assert_type(await breaker.call(plain, "a"), int)
     assert_type(await Policy(breaker=breaker).call(load, "a", 1), bytes)
     await call(policy, load, "a")  # type: ignore[call-overload]  # an argument is missing
+    assert_type(await call_with_fallback(load, cached, args=("a", 1)), bytes | None)
     async with breaker as entered:
         assert_type(entered, CircuitBreaker)
     async for attempt in retrying(max_retries=1):

@@ -20,6 +20,7 @@ FORMS = [
     "attempt_timeout",
     "tenacity",
     "loop",
+    "bounded loop",
     "breaker",
     "fallback",
     "policy",
@@ -32,7 +33,9 @@ def wrapped(form, operation, clock):
     options = {"initial_delay": 1, "jitter_range": 0, "strategy": "fixed_delay", "clock": clock}
     options |= {"max_retries": 9, "retry_on": Exception}
     breaker = CircuitBreaker("service", clock=clock, failure_threshold=99)
-    if form == "loop":
+    if form.endswith("loop"):
+        if form == "bounded loop":
+            options |= {"deadline": 1000, "attempt_timeout": 100}
 
         async def loop():
             async for attempt in retrying(**options):

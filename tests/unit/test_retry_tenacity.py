@@ -1,6 +1,8 @@
 """tenacity's own objects are accepted as they are, and their traps are not."""
 
 import asyncio
+import subprocess
+import sys
 
 import anyio
 import pytest
@@ -194,3 +196,8 @@ async def test_loop_form_with_an_object_that_waits_says_so(options):
         async for attempt in retrying(under):
             with attempt:
                 raise ValueError("again")
+
+
+def test_tenacity_is_not_imported_where_none_of_its_objects_is_used():
+    code = "import sys, seawall.pipeline; sys.exit('tenacity' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

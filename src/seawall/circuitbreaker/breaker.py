@@ -36,8 +36,9 @@ class CircuitBreaker:
     and refusals count neither way. A cancelled or closed call gives its permit back, at once and
     without waiting, and counts as nothing.
 
-    Used as ``@breaker``, ``async with breaker:`` or ``await breaker.call(function, …)``. May be
-    shared between all tasks of one event loop; closed, a call costs no lock, wait or clock.
+    Used as ``@breaker``, ``async with breaker:`` (entered and left in one task) or
+    ``await breaker.call(function, …)``. May be shared between all tasks of one event loop; closed,
+    a call costs no lock, wait or clock.
 
     Args:
         name: the service that it guards.

@@ -69,6 +69,22 @@ def fallback(
     return decorate
 
 
+@overload
+async def call_with_fallback(
+    primary: Callable[..., Awaitable[R]],
+    *fallbacks: Callable[..., Awaitable[T]],
+    args: tuple[Any, ...] = (),
+    handle: Handled = Exception,
+    bus: EventBus = default_bus,
+) -> R | T: ...
+@overload
+async def call_with_fallback(
+    primary: Callable[..., Any],
+    *fallbacks: Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    handle: Handled = Exception,
+    bus: EventBus = default_bus,
+) -> Any: ...
 async def call_with_fallback(
     primary: Callable[..., Any],
     *fallbacks: Callable[..., Any],

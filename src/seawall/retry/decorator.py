@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack, overload
 from seawall.operation import OperationDecorator, as_coroutine_function, like, name_of
 from seawall.retry.executor import retried
 from seawall.retry.policy import RetryOptions, RetryPolicy
+from seawall.retry.strategy import RetryStrategy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,8 +55,10 @@ def decorated(policy: RetryPolicy, operation: Callable[..., Any]) -> Callable[..
 
 def with_breaker_of(operation: Callable[..., Any], policy: RetryPolicy) -> RetryPolicy:
     """The policy, knowing the circuit breaker that decorates the operation."""
+    if policy.strategy is not RetryStrategy.CIRCUIT_BREAKER or policy.breaker is not None:
+        return policy
     found = getattr(operation, "circuit_breaker", None)
-    if policy.breaker is not None or not callable(getattr(found, "is_open", None)):
+    if not callable(getattr(found, "is_open", None)):
         return policy
     return dataclasses.replace(policy, breaker=found)
 

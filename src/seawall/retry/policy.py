@@ -74,7 +74,8 @@ class RetryPolicy:
         strategy: how the wait is computed.
         deadline: seconds for the whole call, waits included; no wait is begun that it can't fit.
         attempt_timeout: seconds for one attempt, which is cancelled then and counts as failed. A
-            plain function's thread can't be cancelled and ends by itself.
+            plain function's thread can't be cancelled and ends by itself. A breaker decorated
+            below the retry sees a cancellation and counts nothing; in a ``Policy`` it counts.
         retry_on: takes the place of the decision by error type: exception types, a function of
             the exception, or a tenacity ``retry_if_*`` object. Never shown a cancellation. A
             refusal (``CircuitOpenError``) is retried only where its own type is named or a
@@ -110,7 +111,9 @@ class RetryPolicy:
     bus: EventBus = default_bus
     clock: Clock = SYSTEM_CLOCK
     name: str | None = None
+    # Made from the options once, not at each failure.
     matcher: Matcher | None = field(init=False, repr=False, compare=False)
+    uses_tenacity: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -128,11 +131,8 @@ class RetryPolicy:
                 raise InvalidConfigError(f"{name}={value!r}: must be a tenacity {name}_* object")
         object.__setattr__(self, "strategy", _strategy(self.strategy))
         object.__setattr__(self, "matcher", matcher_of(self.retry_on))
-
-    @property
-    def uses_tenacity(self) -> bool:
-        """Whether a failure is put to tenacity's objects."""
-        return self.wait is not None or self.stop is not None or is_tenacity_object(self.retry_on)
+        foreign = self.wait is not None or self.stop is not None
+        object.__setattr__(self, "uses_tenacity", foreign or is_tenacity_object(self.retry_on))
 
     @property
     def retry_limit(self) -> int:
