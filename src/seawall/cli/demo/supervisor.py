@@ -12,14 +12,13 @@ from seawall.cli.demo import data, tables
 from seawall.cli.demo.api import ReferenceApi
 from seawall.cli.demo.display import Display
 from seawall.clock import SYSTEM_CLOCK
-from seawall.errors import SeawallError
 from seawall.manager import ErrorRecoveryManager
 
 _KILL_AT = 0.4  # share of the flights after which --kill strikes
 _TERM_SECONDS = 5.0
 
 
-class DemoError(SeawallError):
+class DemoError(Exception):
     """Raised when the worker fails or the counts are off."""
 
 

@@ -1,0 +1,79 @@
+"""The other commands, on a real database and a real embedded server."""
+
+import json
+import shutil
+
+from acceptance.test_demo import seawall
+from seawall import __version__
+from seawall.postgres.migrate import render_schema
+from support.database import open_folder
+
+
+def test_version_and_help_are_printed():
+    assert seawall("--version").stdout.strip() == __version__
+    for command in ("demo", "migrate", "schema", "status", "server"):
+        assert command in seawall("--help").stdout
+
+
+def test_migrate_applies_once_then_says_up_to_date(empty_database_dsn):
+    assert seawall("migrate", "--dsn", empty_database_dsn).stdout == "applied 0001_pre_initial\n"
+    assert seawall("migrate", "--dsn", empty_database_dsn).stdout == "up to date\n"
+
+
+def test_schema_is_printed_for_the_schema_asked(empty_database_dsn):
+    assert seawall("schema").stdout == render_schema()
+    assert 'CREATE SCHEMA IF NOT EXISTS "other"' in seawall("schema", "--schema", "other").stdout
+
+
+async def fill(dsn):
+    from seawall import ErrorRecoveryManager
+
+    async with ErrorRecoveryManager(dsn, pipeline_id="nightly") as manager:
+        async with manager.run("nightly", "run-1"), manager.checkpoint("run-1", "load") as cp:
+            async for batch in cp.batches(["a", "b"], position=lambda r: r):
+                async with batch.transaction():
+                    pass
+        await manager.quarantine_bad_records("run-1", [1, 2], "no such [customer]", step="load")
+        breaker = manager.circuit_breaker("billing", failure_threshold=1)
+
+        async def fail():
+            raise ConnectionError("refused")
+
+        try:
+            await breaker.call(fail)
+        except ConnectionError:
+            pass
+
+
+def test_status_shows_runs_positions_quarantine_and_breakers(database_dsn):
+    import asyncio
+
+    empty = seawall("status", "--dsn", database_dsn)
+    assert empty.stdout.count("none") == 4
+    asyncio.run(fill(database_dsn))
+    shown = seawall("status", "--dsn", database_dsn).stdout
+    for word in ("run-1", "nightly", "succeeded", "no such [customer]", "billing", "open"):
+        assert word in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    found = json.loads(seawall("status", "--dsn", database_dsn, "--json").stdout)
+    assert found["checkpoints"][0]["position"] == "b"
+    assert found["quarantine"][0]["records"] == 2
+    assert found["breakers"][0]["state"] == "open"
+
+
+def test_server_is_started_shown_and_stopped():
+    folder = open_folder()
+    place = ["--folder", str(folder / "server")]
+    try:
+        assert "absent" in seawall("server", "status", *place).stdout
+        started = seawall("server", "start", *place).stdout
+        dsn = started.split("DSN: ")[1].strip()
+        shown = json.loads(seawall("server", "status", "--json", *place).stdout)
+        assert (shown["state"], shown["held"]) == ("running", True)
+        assert seawall("migrate", "--dsn", dsn).returncode == 0
+        assert seawall("server", "stop", *place).stdout == "stopped\n"
+        assert seawall("server", "stop", *place).stdout == "it was not running\n"
+        assert "stopped" in seawall("server", "status", *place).stdout
+    finally:
+        seawall("server", "stop", *place)
+        shutil.rmtree(folder)
