@@ -97,6 +97,12 @@ class Batch:
             self._transaction = BatchTransaction(self._owner, self)
         return self._transaction
 
+    def finish(self) -> None:
+        """Told by its transaction once it is committed."""
+        self.done = True
+        # The two know each other: let go, so that the records are freed without the collector.
+        self._transaction = None
+
     async def settle(self) -> bool:
         """Whether the batch is committed, asking the database where a COMMIT was not answered."""
         if not self.done and self._transaction is not None:

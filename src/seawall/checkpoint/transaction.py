@@ -19,8 +19,8 @@ class BatchContent(Protocol):
     sources: Sequence[Any]
     failed: list[Rejection]
     last_position: Any
-    done: bool
 
+    def finish(self) -> None: ...
     def origin(self, index: int) -> tuple[Any, Any]: ...
     def source_at(self, place: int) -> tuple[Any, Any]: ...
 
@@ -98,7 +98,7 @@ class BatchTransaction:
             self._finish(progress)
 
     def _finish(self, progress: Progress) -> None:
-        self._batch.done = True
+        self._batch.finish()
         self._owner.committed(self._batch, progress)
 
     async def _set_aside(self, rejections: Sequence[Rejection], records: Sequence[Any]) -> None:

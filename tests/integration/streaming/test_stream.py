@@ -285,3 +285,28 @@ async def test_quarantine_bad_records_one_row_each(make_manager, connection):
         )
     assert set_id != other
     assert [codec.decode(row["payload"]) for row in rows] == records
+
+
+async def test_stream_batches_are_freed_without_the_garbage_collector(
+    make_manager, connection, numbers
+):
+    """C4: what is done is let go at once; cycles would hold dozens of batches until a collection."""
+    import gc
+
+    from seawall.checkpoint import Batch
+
+    most = 0
+
+    async def sink(tx, batch):
+        nonlocal most
+        await tx.load("numbers", batch.records)
+        most = max(most, sum(isinstance(each, Batch) for each in gc.get_objects()))
+
+    async with make_manager() as manager:
+        gc.collect()
+        gc.disable()
+        try:
+            await manager.stream(numbers(300, {5, 55, 155}), sink, **JOB)
+        finally:
+            gc.enable()
+    assert 1 <= most <= 2
