@@ -9,10 +9,12 @@ from uuid import UUID
 
 from seawall.classification import Classifier, default_classifier
 from seawall.clock import utc_now, uuid7
-from seawall.masking import Masker
+from seawall.errors import CodecError
+from seawall.masking import default_masker
 from seawall.quarantine import codec
 from seawall.recorder import HOST, Row
 from seawall.scope import Scope
+from seawall.text import recordable
 
 COLUMNS = (
     "error_id", "occurred_at", "pipeline_id", "run_id", "step", "operation", "attempt",
@@ -22,17 +24,13 @@ COLUMNS = (
 
 _FINGERPRINT_VERSION = b"1"
 _TRACEBACK_LIMIT = 32  # frames; a recursion's thousands say nothing more
-_TEXT_LIMIT = 16_384  # characters of a message or traceback
 
 
 class ErrorDescriber:
     """Makes rows of ``error_details``; may be shared between tasks."""
 
-    def __init__(
-        self, classifier: Classifier = default_classifier, masker: Masker | None = None
-    ) -> None:
+    def __init__(self, classifier: Classifier = default_classifier) -> None:
         self._classifier = classifier
-        self._masker = Masker() if masker is None else masker
 
     def row(
         self,
@@ -61,21 +59,36 @@ class ErrorDescriber:
             attempt,
             error_type,
             kind,
-            self._text(_message(error)),
+            recordable(_message(error)),
             _digest(error_type, kind, stack),
-            self._text("".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT))),
+            recordable("".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT))),
             _digest(stack),
-            codec.encode(self._masker.mask_value(dict(context))) if context else None,
+            _context(context) if context else None,
             sqlstate if isinstance(sqlstate, str) else None,
             HOST,
             os.getpid(),
             release,
         )
 
-    def _text(self, text: str) -> str:
-        """Masked, cut, and as a PostgreSQL text can hold it."""
-        masked = self._masker.mask_text(text[:_TEXT_LIMIT])
-        return masked.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+def _context(context: Mapping[str, Any]) -> str:
+    """The caller's additions, masked; what can't be stored as it is, as its repr."""
+    masked = default_masker.mask_value({str(key): value for key, value in context.items()})
+    try:
+        return codec.encode(masked)
+    except CodecError:
+        return codec.encode({key: _plain(value) for key, value in masked.items()})
+
+
+def _plain(value: object) -> object:
+    try:
+        codec.encode(value)
+    except CodecError:
+        try:
+            return recordable(repr(value))
+        except Exception:  # a broken __repr__ must not hide the error itself
+            return f"<{type(value).__name__} whose __repr__ fails>"
+    return value
 
 
 def _message(error: BaseException) -> str:

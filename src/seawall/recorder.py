@@ -18,6 +18,7 @@ from seawall.events import (
     RetryScheduled,
     RetrySucceeded,
 )
+from seawall.text import recordable
 
 _logger = logging.getLogger("seawall.recorder")
 
@@ -187,7 +188,7 @@ def _scope(event: Event) -> tuple[str | None, str | None, str | None]:
 def _scheduled(e: RetryScheduled) -> tuple[str, Row]:
     return "retry_attempts", (
         uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, e.error_type, e.exception_type,
-        e.message, e.wait_seconds, e.elapsed_seconds, "scheduled", None,
+        recordable(e.message), e.wait_seconds, e.elapsed_seconds, "scheduled", None,
     )  # fmt: skip
 
 
@@ -201,13 +202,13 @@ def _succeeded(e: RetrySucceeded) -> tuple[str, Row]:
 def _exhausted(e: RetryExhausted) -> tuple[str, Row]:
     return "retry_attempts", (
         uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, e.error_type, e.exception_type,
-        e.message, None, e.elapsed_seconds, "exhausted", e.stop_reason,
+        recordable(e.message), None, e.elapsed_seconds, "exhausted", e.stop_reason,
     )  # fmt: skip
 
 
 def _transition(e: BreakerTransition) -> tuple[str, Row]:
     return "circuit_breaker_transitions", (
-        uuid7(), e.service_name, e.from_state, e.to_state, e.epoch, e.reason,
+        uuid7(), e.service_name, e.from_state, e.to_state, e.epoch, recordable(e.reason),
         e.scope.pipeline_id, e.scope.run_id, HOST, os.getpid(), utc_now(),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from seawall.classification import ErrorType
 from seawall.clock import SYSTEM_CLOCK, Clock, uuid7
 from seawall.events import EventBus, RunEnded, default_bus
 from seawall.scope import Scope, current_scope
+from seawall.text import recordable
 
 _logger = logging.getLogger("seawall.run")
 
@@ -71,7 +72,7 @@ class Run:
             failed = isinstance(error, Exception)
             status = "failed" if failed else "cancelled"
             error_type = self._classify(error).value if failed else None
-            message = f"{type(error).__name__}: {error}"
+            message = recordable(f"{type(error).__name__}: {error}")
         try:
             with anyio.CancelScope(shield=True), anyio.fail_after(_END_SECONDS):
                 await self._store.end(self.run_id, status, error_type, message)

@@ -9,6 +9,7 @@ import msgspec
 from seawall.checkpoint.model import Rejection, StepKey
 from seawall.clock import uuid7
 from seawall.quarantine import codec
+from seawall.text import storable
 
 COLUMNS = (
     "record_id", "quarantine_id", "pipeline_id", "run_id", "step", "partition", "batch_id",
@@ -52,8 +53,8 @@ def rows(
             None if position is None else codec.encode(position),
             codec.encode(payload),
             error_type,
-            _clean(rejection.reason),
-            _json.encode([_clean(each) for each in rejection.reasons]).decode(),
+            storable(rejection.reason),
+            _json.encode([storable(each) for each in rejection.reasons]).decode(),
             rejection.sqlstate,
             rejection.constraint_name,
             rejection.column_name,
@@ -67,8 +68,3 @@ async def write(connection: Any, schema: str, records: Iterable[tuple[Any, ...]]
     await connection.copy_records_to_table(
         "quarantined_records", schema_name=schema, columns=list(COLUMNS), records=records
     )
-
-
-def _clean(text: str) -> str:
-    """The text as a PostgreSQL text can hold it."""
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -272,6 +272,19 @@ async def test_log_error_details_is_committed_on_return_and_masked(make_manager,
     assert "s3cr3t" not in text
 
 
+async def test_log_error_details_takes_any_context(make_manager, connection):
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError
+
+    context = {"ok": 1, "object": object(), "broken": Broken(), 7: "\x00"}
+    async with make_manager() as manager:
+        await manager.log_error_details("r", KeyError("\ud800"), context)
+    stored = await connection.fetchval("SELECT context::text FROM seawall.error_details")
+    assert '"ok":1' in stored.replace(" ", "")
+    assert "<object object" in stored
+
+
 async def test_quarantine_bad_records_one_row_each(make_manager, connection):
     from seawall.quarantine import codec
 

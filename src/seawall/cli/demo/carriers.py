@@ -26,9 +26,7 @@ class Carriers:
             return file[code], "file"
 
         @fallback(from_file, bus=manager.bus)
-        @manager.retry_on_failure(
-            name="carrier name", max_retries=2, initial_delay=0.05, attempt_timeout=0.5
-        )
+        @manager.retry_on_failure(name="carrier name", max_retries=2, initial_delay=0.05)
         @manager.circuit_breaker(SERVICE, failure_threshold=4, timeout=1.0)
         async def ask(code: str) -> Name:
             response = await client.get(f"/carriers/{code}")

@@ -51,7 +51,7 @@ async def work(api_url: str) -> None:
     """Load the flights behind the last committed one."""
     manager = ErrorRecoveryManager(pipeline_id=tables.PIPELINE)
     manager.bus.subscribe(hear)
-    async with manager, httpx.AsyncClient(base_url=api_url, timeout=5) as client:
+    async with manager, httpx.AsyncClient(base_url=api_url, timeout=0.5) as client:
         carriers = Carriers(manager, client)
         async with (
             manager.run(tables.PIPELINE, tables.RUN_ID),
