@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 from rich.table import Table
 
@@ -28,7 +28,7 @@ class Display:
         self._progress = Progress(
             TextColumn("[bold]flights"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
             TextColumn("{task.fields[aside]} aside"),
             TextColumn("{task.fields[speed]}"),
             Elapsed(),
@@ -85,7 +85,7 @@ class Display:
             self._task = self._progress.add_task(
                 "flights", total=data.FLIGHTS, completed=read, aside="0", speed=""
             )
-        self._begun = read
+            self._begun = read
 
     def _advance(self, read: int, quarantined: int) -> None:
         if self._task is None:

@@ -1,6 +1,7 @@
 """The demo's parent: runs API and worker, kills the worker if asked, checks the result."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -8,14 +9,18 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from seawall.cli.demo import data, tables
 from seawall.cli.demo.api import ReferenceApi
 from seawall.cli.demo.display import Display
 from seawall.clock import SYSTEM_CLOCK
+from seawall.errors import InvalidConfigError
 from seawall.manager import ErrorRecoveryManager
 
 _KILL_AT = 0.4  # share of the flights after which --kill strikes
 _TERM_SECONDS = 5.0
+_SAVE_SECONDS = 5.0
 
 
 class DemoError(Exception):
@@ -38,21 +43,17 @@ async def run(dsn: str, *, kill: bool, fresh: bool, display: Display) -> dict[st
 
     Raises:
         DemoError: the worker failed, or a count is not what it must be; says which.
+        InvalidConfigError: a package of the extra ``demo`` is missing.
     """
     data.folder()
+    if importlib.util.find_spec("httpx") is None:  # the worker's; asked before anything starts
+        raise InvalidConfigError("httpx is missing: pip install 'seawall[demo]'")
     _cancel_on_sigterm()
     async with ErrorRecoveryManager(dsn, pipeline_id=tables.PIPELINE) as manager:
         async with manager.database.acquire() as connection:
             await tables.prepare(connection, fresh=fresh)
-        saved = await manager.resume_from_checkpoint(tables.RUN_ID, tables.REPORT_STEP)
-        seconds_before = saved.checkpoint_data["seconds"] if saved else 0.0
         course = _Course(int(data.FLIGHTS * _KILL_AT) if kill else None)
-        started = SYSTEM_CLOCK.monotonic()
-        async with ReferenceApi(data.carriers()) as api:
-            while not await _worker(dsn, api.url, course, display):
-                display.say("[red]worker killed with SIGKILL[/]; starting it again")
-        seconds = seconds_before + SYSTEM_CLOCK.monotonic() - started
-        await manager.checkpoint_progress(tables.RUN_ID, tables.REPORT_STEP, {"seconds": seconds})
+        seconds = await _load(manager, dsn, course, display)
         async with manager.database.acquire() as connection:
             report = _report(await tables.totals(connection), course, seconds)
             wrong = await tables.check(connection, report["rows_read"])
@@ -61,6 +62,26 @@ async def run(dsn: str, *, kill: bool, fresh: bool, display: Display) -> dict[st
     if wrong:
         raise DemoError("the counts are off: " + "; ".join(map(str, wrong)))
     return report
+
+
+async def _load(
+    manager: ErrorRecoveryManager, dsn: str, course: _Course, display: Display
+) -> float:
+    """Run workers until one ends; seconds of the whole run, those of stopped demos included."""
+    saved = await manager.resume_from_checkpoint(tables.RUN_ID, tables.REPORT_STEP)
+    seconds: float = saved.checkpoint_data["seconds"] if saved else 0.0
+    started = SYSTEM_CLOCK.monotonic()
+    try:
+        async with ReferenceApi(data.carriers()) as api:
+            while not await _worker(dsn, api.url, course, display):
+                display.say("[red]worker killed with SIGKILL[/]; starting it again")
+    finally:  # stopped or failed too: the rows it loaded count, so its time must
+        seconds += SYSTEM_CLOCK.monotonic() - started
+        with anyio.move_on_after(_SAVE_SECONDS, shield=True):
+            await manager.checkpoint_progress(
+                tables.RUN_ID, tables.REPORT_STEP, {"seconds": seconds}
+            )
+    return seconds
 
 
 def _cancel_on_sigterm() -> None:
@@ -73,6 +94,7 @@ async def _worker(dsn: str, api_url: str, course: _Course, display: Display) -> 
     """Run one worker; False if it was killed on purpose."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # a csv.py in the user's current folder is not ours to import
         "-m",
         "seawall.cli.demo.worker",
         api_url,

@@ -50,6 +50,7 @@ ON CONFLICT DO NOTHING
 SAVE_CARRIER = """
 INSERT INTO seawall_demo.carriers (carrier, name, source) VALUES ($1, $2, $3)
 ON CONFLICT (carrier) DO UPDATE SET name = excluded.name, source = excluded.source
+WHERE carriers.source = 'file' OR excluded.source = 'api'
 """
 
 _COUNTS = """

@@ -15,6 +15,7 @@ import httpx
 from seawall import ErrorRecoveryManager
 from seawall.cli.demo import data, tables
 from seawall.cli.demo.carriers import Carriers
+from seawall.errors import SeawallError
 from seawall.events import BreakerTransition, Event, FallbackUsed, RetryScheduled
 
 BATCH = 10_000
@@ -71,4 +72,7 @@ async def work(api_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1]))
+    try:
+        asyncio.run(work(sys.argv[1]))
+    except SeawallError as error:  # one line for the parent to show
+        sys.exit(str(error))
