@@ -4,8 +4,6 @@ All can be pickled and carry what a handler needs as attributes; an operation's 
 never wrapped in one of these.
 """
 
-from typing import Any
-
 
 class SeawallError(Exception):
     """The base of seawall's own errors."""
@@ -106,9 +104,3 @@ class MissingTableError(SeawallError, LookupError):
 
 class EmbeddedServerError(SeawallError):
     """Raised when the embedded PostgreSQL can't be started; says why and what to do."""
-
-
-def attach_note(exc: BaseException, note: str, /, **details: Any) -> None:
-    """Add one line to the exception's notes, with ``details`` as ``key=value``."""
-    tail = "".join(f", {key}={value}" for key, value in details.items())
-    exc.add_note(note + tail)

@@ -6,10 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import psutil
 import pytest
+
+from seawall.cli.demo import tables
+from support.database import execute
 
 KEYS = [
     "rows_read", "rows_loaded", "rows_quarantined", "quarantined_by_reason", "batches", "retries",
@@ -104,6 +109,88 @@ def test_demo_stopped_by_a_signal_leaves_no_process(database_dsn, number):
     assert "Traceback" not in rest
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
+    assert ask(database_dsn, SECONDS) > 0  # the time of a stopped demo counts when it goes on
+
+
+SECONDS = (
+    "SELECT (checkpoint_data->>'seconds')::float8 FROM seawall.checkpoints WHERE step = 'report'"
+)
+SEAWALL_TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'seawall'"
+
+
+def ask(dsn, query):
+    async def work():
+        connection = await asyncpg.connect(dsn)
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
+
+    return asyncio.run(work())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_demo_in_a_folder_with_a_module_of_the_same_name_as_ours_runs(database_dsn, tmp_path):
+    (tmp_path / "csv.py").write_text("raise SystemExit('the wrong csv')")
+    script = os.path.join(os.path.dirname(sys.executable), "seawall")  # -m would put it first
+    result = subprocess.run(
+        [script, "demo", "--dsn", database_dsn, "--json"],
+        capture_output=True, text=True, timeout=50, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+
+
+def test_demo_carrier_told_by_the_api_is_not_overwritten_from_the_file(database_dsn):
+    async def work():
+        connection = await asyncpg.connect(database_dsn)
+        try:
+            await tables.prepare(connection, fresh=False)
+            sources = []
+            for source in ("file", "api", "file"):
+                await connection.execute(tables.SAVE_CARRIER, "UA", f"by {source}", source)
+                row = await connection.fetchrow("SELECT name, source FROM seawall_demo.carriers")
+                sources.append(tuple(row))
+            return sources
+        finally:
+            await connection.close()
+
+    assert asyncio.run(work()) == [("by file", "file"), ("by api", "api"), ("by api", "api")]
+
+
+@pytest.fixture
+def unprivileged_dsn(database_dsn):
+    """The test's database, as a role that may use seawall's tables but create nothing."""
+    role = f"seawall_low_{uuid.uuid4().hex[:8]}"
+    asyncio.run(
+        execute(
+            database_dsn,
+            f"CREATE ROLE {role} LOGIN PASSWORD 'low'",
+            f"GRANT USAGE ON SCHEMA seawall TO {role}",
+            f"GRANT ALL ON ALL TABLES IN SCHEMA seawall TO {role}",
+        )
+    )
+    parts = urlsplit(database_dsn)
+    host = parts.netloc.rpartition("@")[2]
+    yield urlunsplit(parts._replace(netloc=f"{role}:low@{host}"))
+    asyncio.run(execute(database_dsn, f"DROP OWNED BY {role}", f"DROP ROLE {role}"))
+
+
+def test_demo_role_that_may_not_create_is_one_clear_line(unprivileged_dsn):
+    result = seawall("demo", "--dsn", unprivileged_dsn, "--json")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "permission denied for database" in result.stderr
+    assert "use a role that may do this" in result.stderr
+
+
+def test_status_of_a_database_without_the_schema_changes_nothing(empty_database_dsn):
+    result = seawall("status", "--dsn", empty_database_dsn)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "run `seawall migrate`" in result.stderr
+    assert ask(empty_database_dsn, SEAWALL_TABLES) == 0
 
 
 def test_demo_without_a_server_is_one_clear_line(tmp_path):

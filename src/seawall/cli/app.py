@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Coroutine
@@ -16,14 +17,16 @@ from rich.console import Console
 from seawall._version import __version__
 from seawall.cli import status as status_view
 from seawall.config import RecoveryConfig
-from seawall.errors import SeawallError
+from seawall.errors import MigrationError, SeawallError
 from seawall.postgres.database import Database
 from seawall.postgres.embedded import default_root, start_detached, stop
 from seawall.postgres.embedded import status as server_status
 from seawall.postgres.migrate import migrate as apply_migrations
-from seawall.postgres.migrate import render_schema
+from seawall.postgres.migrate import pending, render_schema
 
 T = TypeVar("T")
+
+_NOT_PERMITTED = "42501"
 
 app = typer.Typer(
     name="seawall",
@@ -52,13 +55,18 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; an error of ours is one line."""
+    """Run to the end; an error of ours or of the database is one line."""
     try:
         return asyncio.run(work)
     except SeawallError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, asyncio.CancelledError):
         _fail("stopped; run it again to go on where it was", 130)
+    except Exception as error:
+        if (sqlstate := getattr(error, "sqlstate", None)) is None:
+            raise
+        todo = ": use a role that may do this" if sqlstate == _NOT_PERMITTED else ""
+        _fail(f"the database refuses (SQLSTATE {sqlstate}): {error}{todo}", 2)
 
 
 def _dsn(dsn: str | None, folder: Path | None = None) -> str:
@@ -67,6 +75,13 @@ def _dsn(dsn: str | None, folder: Path | None = None) -> str:
         return given
     root = (folder or default_root()).absolute()
     return f"embedded://{quote(str(root))}"
+
+
+def _look(dsn: str | None, folder: Path | None) -> str:
+    """The command that shows the same database; a DSN may hold a password and isn't repeated."""
+    if folder is not None:
+        return f"seawall status --folder {shlex.quote(str(folder))}"
+    return "seawall status (with the same --dsn)" if dsn else "seawall status"
 
 
 def _version(wanted: bool) -> None:
@@ -111,7 +126,7 @@ def demo(
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        shown.show(report, where)
+        shown.show(report, _look(dsn, folder))
 
 
 async def _demo(supervisor: Any, dsn: str, **options: Any) -> dict[str, Any]:
@@ -150,9 +165,14 @@ def status(
 
     async def work() -> dict[str, list[dict[str, Any]]]:
         database = Database(_dsn(dsn, folder), config=RecoveryConfig(), schema=schema)
-        await database.start()
+        await database.start(migrated=False)  # to look changes nothing
         try:
             async with database.acquire() as connection:
+                if await pending(connection, schema):
+                    raise MigrationError(
+                        f"schema {schema!r} is missing or not up to date in "
+                        f"{database.describe()}: run `seawall migrate` with the same options"
+                    )
                 return await status_view.collect(connection, schema)
         finally:
             await database.aclose()

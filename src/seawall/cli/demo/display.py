@@ -105,8 +105,8 @@ def _line(text: str) -> str:
     return first if len(first) <= 60 else first[:59] + "…"
 
 
-def show(report: dict[str, Any], dsn: str) -> None:
-    """The report, on standard output."""
+def show(report: dict[str, Any], look: str) -> None:
+    """The report, on standard output, and the command that shows more."""
     console = Console(file=sys.stdout, highlight=False)
     table = Table(title="What the run did, over all its restarts", show_header=False)
     table.add_column(style="bold")
@@ -127,4 +127,4 @@ def show(report: dict[str, Any], dsn: str) -> None:
         "[green]Every flight is in its one place:[/] loaded, or set aside with its reason; checked "
         "by SQL."
     )
-    console.print(f"[dim]Look: seawall status --dsn '{dsn}'")
+    console.print(f"Look: {look}", style="dim", markup=False, soft_wrap=True)

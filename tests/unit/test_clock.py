@@ -1,0 +1,41 @@
+import threading
+import time
+
+from seawall import clock
+from seawall.clock import uuid7
+
+
+def test_uuid7_has_its_version_variant_and_time():
+    before = time.time_ns() // 1_000_000
+    value = uuid7()
+    after = time.time_ns() // 1_000_000
+    assert (value.version, value.variant) == (7, "specified in RFC 4122")
+    assert before <= value.int >> 80 <= after + 1
+
+
+def test_uuid7_grows_strictly_within_a_millisecond():
+    values = [uuid7() for _ in range(20_000)]
+    assert values == sorted(set(values))
+
+
+def test_uuid7_grows_when_the_clock_steps_back(monkeypatch):
+    first = uuid7()
+    monkeypatch.setattr(clock.time, "time_ns", lambda: 1_000_000)
+    later = [uuid7() for _ in range(100)]
+    assert first < later[0]
+    assert later == sorted(set(later))
+    assert all((each.version, each.variant) == (7, "specified in RFC 4122") for each in later)
+
+
+def test_uuid7_is_unique_across_threads():
+    made = []
+
+    def work():
+        made.extend([uuid7() for _ in range(2_000)])
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 16_000

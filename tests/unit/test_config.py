@@ -1,0 +1,59 @@
+import dataclasses
+
+import pytest
+
+from seawall import InvalidConfigError, RecoveryConfig
+
+WRONG = {
+    "max_retries": [-1, 1.5, "3", True, None],
+    "backoff_factor": [0.5, "x"],
+    "initial_delay": [-1, float("nan"), 301],
+    "max_delay": [-1, float("inf")],
+    "jitter_range": [-0.1, 1.1],
+    "circuit_breaker_threshold": [0],
+    "circuit_breaker_timeout": [0, -5],
+    "checkpoint_batch_size": [0, 2.5],
+    "checkpoint_interval_minutes": [0],
+    "lease_seconds": [0.5],
+    "quorum": [0],
+    "pool_size": [1],
+    "connect_timeout": [0],
+    "bad_record_tolerance": [-0.1, 1.1, True],
+    "bad_record_allowance": [-1, 0.5],
+    "listen_dsn": [5],
+    "require_dsn": ["yes"],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in WRONG.items() for v in values])
+def test_config_value_out_of_range_names_key_value_and_what_is_right(key, value):
+    with pytest.raises(InvalidConfigError) as caught:
+        RecoveryConfig.of({key: value})
+    assert f"{key}={value!r}" in str(caught.value)
+    assert "must" in str(caught.value)
+
+
+def test_config_every_field_has_a_wrong_value_above():
+    assert set(WRONG) == {field.name for field in dataclasses.fields(RecoveryConfig)}
+
+
+def test_config_defaults_are_the_contracts():
+    config = RecoveryConfig.of(None)
+    assert (config.max_retries, config.backoff_factor, config.initial_delay) == (3, 2.0, 1.0)
+    assert (config.max_delay, config.jitter_range) == (300.0, 0.1)
+    assert (config.circuit_breaker_threshold, config.circuit_breaker_timeout) == (5, 300)
+    assert (config.checkpoint_batch_size, config.checkpoint_interval_minutes) == (1000, 5)
+
+
+def test_config_unknown_key_names_the_nearest():
+    with pytest.raises(InvalidConfigError, match=r"'max_retrys'; did you mean 'max_retries'\?"):
+        RecoveryConfig.of({"max_retrys": 3})
+    with pytest.raises(InvalidConfigError, match="known keys: max_retries, "):
+        RecoveryConfig.of({"zzz": 3})
+    with pytest.raises(InvalidConfigError, match="must be a RecoveryConfig or a mapping"):
+        RecoveryConfig.of(5)
+
+
+def test_config_that_is_one_already_is_taken_as_it_is():
+    config = RecoveryConfig(max_retries=9)
+    assert RecoveryConfig.of(config) is config
