@@ -12,8 +12,8 @@ import pytest
 
 from integration.embedded.conftest import query
 from seawall.errors import EmbeddedServerError
-from seawall.postgres.embedded import default_root, status
 from seawall.postgres.embedded import binaries as wheel
+from seawall.postgres.embedded import default_root, status
 
 pytestmark = pytest.mark.timeout(60)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
