@@ -69,7 +69,57 @@ async def test_connection_cut_is_mended_and_each_row_is_there_once(numbers_dsn, 
 @pytest.mark.timeout(60)
 async def test_commit_whose_backend_is_still_at_work_is_waited_for(numbers_dsn, proxy):
     """The answer is lost while the server is still in COMMIT: settling waits for its row lock."""
-    connection = await asyncpg.connect(numbers_dsn)
+    await make_commit_slow(numbers_dsn)
+
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        if batch.first_position == 101:
+            await slow_down(tx)
+            proxy.cut_port = tx.connection._con._transport.get_extra_info("sockname")[1]
+            proxy.cut_on = "commit-answer"
+
+    report = await stream(through(numbers_dsn, proxy.port), sink, total=300)
+    assert proxy.cuts == 1
+    assert report.retries == 0
+    await check_ledger(numbers_dsn, 300)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("answer", ["comes", "is lost"])
+async def test_commit_cancelled_by_a_timeout_that_is_caught_is_not_run_again(
+    numbers_dsn, proxy, answer
+):
+    """The caller sees its timeout, and tries the batch again: it must be told that it is done."""
+    await make_commit_slow(numbers_dsn)
+    timeouts = 0
+    dsn = through(numbers_dsn, proxy.port)
+    async with ErrorRecoveryManager(dsn, config=CONFIG, pipeline_id="numbers") as manager:
+        async with manager.checkpoint("r", "load", size=100) as cp:
+            async for batch in cp.batches(source(300)(None), position=lambda row: row[0]):
+                while not await batch.settle():
+                    try:
+                        async with asyncio.timeout(0.7):
+                            async with batch.transaction() as tx:
+                                await tx.load("numbers", batch.records)
+                                if batch.first_position == 101 and not timeouts:
+                                    await slow_down(tx)
+                                    if answer == "is lost":
+                                        con = tx.connection._con
+                                        name = con._transport.get_extra_info("sockname")
+                                        proxy.cut_port, proxy.cut_on = name[1], "commit-answer"
+                    except TimeoutError:
+                        timeouts += 1
+    assert timeouts == 1
+    await check_ledger(numbers_dsn, 300)
+
+
+async def slow_down(tx):
+    # Deferred again by the user: its trigger runs inside COMMIT.
+    await tx.execute("SET CONSTRAINTS ALL DEFERRED; INSERT INTO slow VALUES (1)")
+
+
+async def make_commit_slow(dsn):
+    connection = await asyncpg.connect(dsn)
     await connection.execute(
         """
         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
@@ -80,19 +130,6 @@ async def test_commit_whose_backend_is_still_at_work_is_waited_for(numbers_dsn, 
         """
     )
     await connection.close()
-
-    async def sink(tx, batch):
-        await tx.load("numbers", batch.records)
-        if batch.first_position == 101:
-            # Deferred again by the user: its trigger runs inside COMMIT.
-            await tx.execute("SET CONSTRAINTS ALL DEFERRED; INSERT INTO slow VALUES (1)")
-            proxy.cut_port = tx.connection._con._transport.get_extra_info("sockname")[1]
-            proxy.cut_on = "commit-answer"
-
-    report = await stream(through(numbers_dsn, proxy.port), sink, total=300)
-    assert proxy.cuts == 1
-    assert report.retries == 0
-    await check_ledger(numbers_dsn, 300)
 
 
 @pytest.mark.timeout(60)

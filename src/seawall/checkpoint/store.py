@@ -1,9 +1,11 @@
 """What the streaming checkpoint needs of a database, narrow enough to fake."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
+
+Outcome = Literal["open", "rolled back", "committed", "unknown"]
 
 
 class CommitUnknownError(Exception):
@@ -18,6 +20,11 @@ class Rejects(Protocol):
 
 class UnitOfWork(Protocol):
     """One batch's transaction: rows, quarantined rows and position, all or nothing."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it, as far as this process knows."""
+        ...
 
     @property
     def transaction(self) -> Any:

@@ -20,6 +20,8 @@ class BatchContent(Protocol):
     failed: list[Rejection]
     last_position: Any
 
+    done: bool
+
     def finish(self) -> None: ...
     def origin(self, index: int) -> tuple[Any, Any]: ...
     def source_at(self, place: int) -> tuple[Any, Any]: ...
@@ -94,8 +96,13 @@ class BatchTransaction:
             if not await self.settle():
                 # The cause is the lost connection itself: transient, so the batch may be retried.
                 raise (error.__cause__ or error) from None
-        else:
-            self._finish(progress)
+        finally:
+            # Also when the caller was cancelled meanwhile: it may catch that, and try again.
+            if unit.outcome == "committed":
+                self._finish(progress)
+            elif unit.outcome == "unknown" and not self._batch.done:
+                self._unsettled = progress
+            _logger.info("batch %s: %s", self._batch.id, unit.outcome)
 
     def _finish(self, progress: Progress) -> None:
         self._batch.finish()

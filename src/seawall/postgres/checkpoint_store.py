@@ -14,7 +14,7 @@ from seawall.checkpoint.model import (
     StepKey,
     StepState,
 )
-from seawall.checkpoint.store import CommitUnknownError, Rejects
+from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects
 from seawall.clock import SYSTEM_CLOCK, Clock, uuid7
 from seawall.errors import DatabaseUnavailableError, StaleRunError
 from seawall.postgres import quarantine_store
@@ -203,7 +203,12 @@ class PostgresStepSession:
     async def begin(self, batch_id: str, rejects: Rejects) -> "PostgresUnitOfWork":
         connection = await self._usable()
         transaction = Transaction(connection, self._settings, self._loader, rejects)
-        await transaction.begin()
+        try:
+            await transaction.begin()
+        except BaseException:
+            # Begun or not: a next one on this connection would be a mere savepoint of it.
+            terminate(connection)
+            raise
         return PostgresUnitOfWork(self, transaction, batch_id)
 
     async def quarantine(
@@ -279,9 +284,11 @@ class PostgresStepSession:
 
     async def _usable(self) -> Any:
         """The step's connection; a new one in the place of one that broke."""
-        if self._connection is not None and is_closed(self._connection):
-            broken, self._connection = self._connection, None
-            await self._database.release(broken)
+        connection = self._connection
+        if connection is not None and (is_closed(connection) or connection.is_in_transaction()):
+            self._connection = None
+            terminate(connection)
+            await self._database.release(connection)
         if self._connection is None:
             self._connection = await self._database.connect()
         return self._connection
@@ -303,6 +310,7 @@ class PostgresUnitOfWork:
     ) -> None:
         self._session, self._batch_id = session, batch_id
         self.transaction = transaction
+        self.outcome: Outcome = "open"
 
     async def quarantine(
         self, rejections: Sequence[Rejection], payloads: Sequence[Any], positions: Sequence[Any]
@@ -321,16 +329,22 @@ class PostgresUnitOfWork:
             await self.transaction.commit()
         except Exception as error:
             if is_connection_lost(error):
-                terminate(self.transaction.connection)
+                self._unknown()
                 raise CommitUnknownError(str(error)) from error
             await self.rollback()
             raise
         except BaseException as error:  # cut off by its time limit
-            terminate(self.transaction.connection)
+            self._unknown()
             raise CommitUnknownError("COMMIT was not answered in time") from error
+        self.outcome = "committed"
         self._session.saved()
 
+    def _unknown(self) -> None:
+        self.outcome = "unknown"
+        terminate(self.transaction.connection)
+
     async def rollback(self) -> None:
+        self.outcome = "rolled back"
         connection = self.transaction.connection
         if is_closed(connection):
             return

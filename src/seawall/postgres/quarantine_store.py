@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from seawall.checkpoint.model import Rejection, StepKey
@@ -51,7 +52,7 @@ def rows(
             key.partition,
             batch_id,
             None if position is None else codec.encode(position),
-            codec.encode(payload),
+            codec.encode(dict(payload) if isinstance(payload, asyncpg.Record) else payload),
             error_type,
             storable(rejection.reason),
             _json.encode([storable(each) for each in rejection.reasons]).decode(),
