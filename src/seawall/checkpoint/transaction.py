@@ -96,13 +96,16 @@ class BatchTransaction:
             if not await self.settle():
                 # The cause is the lost connection itself: transient, so the batch may be retried.
                 raise (error.__cause__ or error) from None
-        finally:
-            # Also when the caller was cancelled meanwhile: it may catch that, and try again.
+        except BaseException:
+            # The caller was cancelled meanwhile, and may catch that and try again.
             if unit.outcome == "committed":
                 self._finish(progress)
-            elif unit.outcome == "unknown" and not self._batch.done:
+            elif unit.outcome == "unknown":
                 self._unsettled = progress
-            _logger.info("batch %s: %s", self._batch.id, unit.outcome)
+            _logger.info("batch %s: cancelled, %s", self._batch.id, unit.outcome)
+            raise
+        else:
+            self._finish(progress)
 
     def _finish(self, progress: Progress) -> None:
         self._batch.finish()
