@@ -253,3 +253,12 @@ except AttributeError as error:
     assert "nothing" in str(error)
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+async def test_pool_that_is_used_up_says_so(database_dsn):
+    config = {"pool_size": 2, "connect_timeout": 0.2}
+    async with ErrorRecoveryManager(database_dsn, config=config) as manager:
+        async with manager.database.acquire(), manager.database.acquire():
+            with pytest.raises(DatabaseUnavailableError, match=r"all 2 connections \(pool_size\)"):
+                await manager.resume_from_checkpoint("r")
+        assert await manager.resume_from_checkpoint("r") is None

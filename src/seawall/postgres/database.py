@@ -155,6 +155,11 @@ class Database:
         if isinstance(error, asyncpg.ClientConfigurationError | ValueError):
             return InvalidConfigError(f"the DSN {where} can't be used: {error}")
         what = str(error) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            what = (
+                f"no connection within {self._config.connect_timeout:g} s; the server is slow to "
+                f"answer, or all {self._config.pool_size} connections (pool_size) are in use"
+            )
         return DatabaseUnavailableError(
             f"can't connect to {where}: {what}. Check that the server runs and that host, port and "
             "network are right"
