@@ -77,3 +77,24 @@ def test_server_is_started_shown_and_stopped():
     finally:
         seawall("server", "stop", *place)
         shutil.rmtree(folder)
+
+
+def test_prune_drops_what_is_older_and_says_so(database_dsn):
+    import asyncio
+    from datetime import UTC, datetime
+
+    import asyncpg
+
+    from seawall.postgres.partitions import ensure_partitions
+
+    async def make_old():
+        connection = await asyncpg.connect(database_dsn)
+        await ensure_partitions(
+            connection, "seawall", ahead=0, now=datetime(2020, 1, 1, tzinfo=UTC)
+        )
+        await connection.close()
+
+    asyncio.run(make_old())
+    first = seawall("prune", "--dsn", database_dsn, "--days", "30").stdout
+    assert "dropped error_details_2020_01" in first
+    assert seawall("prune", "--dsn", database_dsn).stdout == "nothing is older\n"

@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from seawall.postgres.embedded import default_root, start_detached, stop
 from seawall.postgres.embedded import status as server_status
 from seawall.postgres.migrate import migrate as apply_migrations
 from seawall.postgres.migrate import pending, render_schema
+from seawall.postgres.partitions import drop_partitions
 
 T = TypeVar("T")
 
@@ -149,6 +151,29 @@ def migrate(dsn: Dsn = None, folder: Folder = None, schema: Schema = "seawall") 
 
     applied = _run(work())
     typer.echo("\n".join(f"applied {name}" for name in applied) or "up to date")
+
+
+@app.command()
+def prune(
+    dsn: Dsn = None,
+    folder: Folder = None,
+    schema: Schema = "seawall",
+    *,
+    days: Annotated[int, typer.Option(min=1, help="Keep what is younger than this.")] = 90,
+) -> None:
+    """Drop the monthly partitions of errors, retries and health that are older than that."""
+
+    async def work() -> list[str]:
+        database = Database(_dsn(dsn, folder), config=RecoveryConfig(), schema=schema)
+        await database.start()
+        try:
+            async with database.acquire() as connection:
+                return await drop_partitions(connection, schema, keep=timedelta(days=days))
+        finally:
+            await database.aclose()
+
+    dropped = _run(work())
+    typer.echo("\n".join(f"dropped {name}" for name in dropped) or "nothing is older")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Migrations: numbered plain-SQL files, checksummed, each in a transaction of its own."""
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from seawall._version import __version__
 from seawall.errors import MigrationError, UnsupportedServerError
 from seawall.postgres.names import in_schema, quote
 from seawall.postgres.partitions import ensure_partitions
+
+_logger = logging.getLogger("seawall.postgres")
 
 OLDEST_VERSION = 15
 
@@ -77,7 +80,8 @@ def migrations() -> list[Migration]:
 async def migrate(connection: Any, schema: str = "seawall") -> list[str]:
     """Bring the schema up to date; the names of the migrations that this call applied.
 
-    Up to date already, it costs two queries and takes no lock. Safe from any number of workers.
+    Also makes the partitions that are due. Up to date already, it costs a few queries and takes no
+    lock. Safe from any number of workers.
 
     Raises:
         UnsupportedServerError: the server is older than PostgreSQL 15.
@@ -90,16 +94,18 @@ async def migrate(connection: Any, schema: str = "seawall") -> list[str]:
             f"the server is PostgreSQL {version.major}.{version.minor}; seawall needs "
             f"{OLDEST_VERSION} or newer: upgrade it, or pass another DSN"
         )
-    if not await pending(connection, schema):
-        return []
     try:
-        applied = await _apply(connection, schema)
+        applied = await _apply(connection, schema) if await pending(connection, schema) else []
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationError(
             f"the role may not create or change schema {schema!r} ({error}): run `seawall migrate` "
             "once with a role that may, or grant it CREATE on the database"
         ) from error
-    await ensure_partitions(connection, schema)
+    try:
+        await ensure_partitions(connection, schema)
+    except asyncpg.InsufficientPrivilegeError:
+        # A role that only writes: its rows go to the default partition until the owner starts.
+        _logger.info("this role may not make partitions in schema %s", schema)
     return applied
 
 

@@ -146,3 +146,15 @@ async def test_migrate_older_server_is_refused_with_what_to_do():
 
     with pytest.raises(UnsupportedServerError, match="PostgreSQL 14.9; seawall needs 15 or newer"):
         await migrate(Old())
+
+
+async def test_migrate_up_to_date_still_makes_the_partitions_that_are_due(connection):
+    await migrate(connection)
+    names = await connection.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits "
+        "WHERE inhparent = 'seawall.error_details'::regclass"
+    )
+    newest = max(row["name"] for row in names if "default" not in row["name"])
+    await connection.execute(f"DROP TABLE {newest}")
+    assert await migrate(connection) == []
+    assert await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", newest)
