@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from chaos.conftest import check_ledger
-from seawall import ErrorRecoveryManager
+from seawall import ErrorRecoveryManager, SeawallError
 from support.proxy import Proxy
 from support.worker import source
 
@@ -145,3 +145,47 @@ async def test_server_unreachable_for_a_while_is_waited_out(numbers_dsn, proxy):
     report = await stream(through(numbers_dsn, proxy.port), sink)
     assert report.retries >= 1
     await check_ledger(numbers_dsn, 2_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("deliver", [False, True], ids=["message lost", "answer lost"])
+async def test_connection_cut_at_every_message_of_a_run_loses_and_doubles_nothing(
+    numbers_dsn, proxy, deliver
+):
+    """Each message that a whole run sends, clean and dirty batches, COMMITs and all, is cut once."""
+    dsn = through(numbers_dsn, proxy.port)
+    table = await asyncpg.connect(numbers_dsn)
+
+    async def run(number):
+        proxy.cut_at, proxy.deliver = None, deliver
+        await table.execute("TRUNCATE numbers; TRUNCATE seawall.quarantined_records CASCADE")
+        await table.execute("DELETE FROM seawall.runs")
+        async with ErrorRecoveryManager(dsn, config=CONFIG, pipeline_id="numbers") as manager:
+            async with manager.checkpoint("r", "load", size=20) as cp:
+                # From here on: opening may fail, and is the caller's to repeat.
+                proxy.messages, proxy.cut_at = 0, number
+                await cp.for_each(
+                    source(60)(cp.position), into_numbers, position=lambda row: row[0]
+                )
+        await check_ledger(numbers_dsn, 60)
+
+    async def into_numbers(tx, batch):
+        await tx.load("numbers", batch.records)
+
+    await run(None)
+    last = proxy.messages
+    assert last > 50
+    failed = 0
+    for number in range(1, last + 1):
+        before = proxy.cuts
+        try:
+            await run(number)
+        except (SeawallError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            failed += 1  # such as marking the step finished: all is committed, or is resumed
+            proxy.cut_at = None
+            await stream(dsn, total=60, size=20)
+            await check_ledger(numbers_dsn, 60)
+        assert proxy.cuts == before + 1 or number > last - 15
+    assert failed < last / 2
+    await table.close()

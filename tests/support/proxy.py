@@ -24,6 +24,9 @@ class Proxy:
         self.cut_on = None
         self.cut_port = None  # the client's port of the one connection to cut; None: any
         self.cuts = 0
+        self.messages = 0
+        self.cut_at = None  # cut at the message with this number, counted over all connections
+        self.deliver = False  # the message at which to cut still reaches the server
         self.refusing = False
         self._writers = set()
 
@@ -34,7 +37,9 @@ class Proxy:
 
     async def __aexit__(self, *exc):
         self._server.close()
-        self.cut_all()
+        while self._writers:
+            self.cut_all()
+            await asyncio.sleep(0.01)
         await self._server.wait_closed()
 
     def cut_all(self):
@@ -89,7 +94,28 @@ class _Link:
         if not self.deaf:
             self.server.transport.abort()
 
+    def _count(self, kind, body):
+        """Whether this is the message at which to cut, by number; True: it is not passed on."""
+        proxy = self.proxy
+        proxy.messages += 1
+        if proxy.messages != proxy.cut_at:
+            return False
+        proxy.cuts += 1
+        if proxy.deliver:
+            self.deaf = True
+            self.server.write(kind + (len(body) + 4).to_bytes(4, "big") + body)
+            # Time for the server to do it, then the end on both sides, with no answer.
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.03, self.client.transport.abort)
+            loop.call_later(0.06, self.server.transport.abort)
+        else:
+            self.server.transport.abort()
+            self.client.transport.abort()
+        return True
+
     def _cut(self, kind, body):
+        if self._count(kind, body):
+            return True
         want = self.proxy.cut_on
         port = self.client.get_extra_info("peername")[1]
         if want is None or self.proxy.cut_port not in (None, port):

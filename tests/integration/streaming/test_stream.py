@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from seawall import CheckpointError, StaleRunError, TooManyBadRecordsError
+from seawall.postgres.lost import is_connection_lost
 
 JOB = {"run_id": "r", "step": "load", "size": 10, "position": lambda r: r[0]}
 
@@ -323,3 +324,28 @@ async def test_stream_batches_are_freed_without_the_garbage_collector(
         finally:
             gc.enable()
     assert 1 <= most <= 2
+
+
+async def test_checkpoint_silent_worker_loses_its_locks_after_its_lease(
+    make_manager, connection, ledger, numbers
+):
+    """Frozen with the position's row locked: the server ends its transaction, another goes on."""
+
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        await tx.execute("SELECT FROM seawall.checkpoints FOR UPDATE")
+        frozen.set()
+        await asyncio.sleep(3)
+
+    frozen = asyncio.Event()
+    async with make_manager(lease_seconds=1) as old, make_manager() as new:
+        task = asyncio.create_task(
+            old.stream(numbers(30), sink, retry_options={"max_retries": 0}, **JOB)
+        )
+        await frozen.wait()
+        await asyncio.wait_for(new.stream(numbers(30), "numbers", **JOB), 10)
+        assert not task.done()
+        with pytest.raises(Exception) as caught:
+            await task
+    assert is_connection_lost(caught.value) or isinstance(caught.value, StaleRunError)
+    await ledger.check(30)
