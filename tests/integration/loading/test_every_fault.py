@@ -179,6 +179,18 @@ async def test_load_exclusion_constraint_is_found(loading):
     assert set(await loaded.load(ranges)) == {1, 3, 5}
 
 
+async def test_load_conflict_with_a_record_that_is_bad_itself_is_none(loading):
+    """The second range overlaps the first, but that one has no parent: only the first is bad."""
+    import asyncpg
+
+    loaded = await loading(
+        "CREATE TABLE p (k int PRIMARY KEY); "
+        "CREATE TABLE t (r int4range, k int REFERENCES p, EXCLUDE USING gist (r WITH &&))"
+    )
+    rows = [(asyncpg.Range(0, 2), 9), (asyncpg.Range(1, 3), None), (asyncpg.Range(2, 4), None)]
+    assert set(await loaded.load(rows)) == {0, 2}
+
+
 async def test_load_deferred_constraints_are_checked_in_the_batch(loading):
     loaded = await loading(
         """
@@ -292,3 +304,65 @@ async def test_load_error_that_is_no_records_fault_is_raised(loading):
     await loaded.connection.execute("RESET ROLE")
     assert await loaded.count() == 0
     await loaded.connection.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        'CREATE TABLE t (id int PRIMARY KEY, "seawall#n" int NOT NULL)',
+        "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL, CONSTRAINT w CHECK (t IS NOT NULL))",
+        "CREATE TABLE t (n int PRIMARY KEY, k0 int NOT NULL CHECK (k0 > 0), UNIQUE (k0, n))",
+        "CREATE TEMP TABLE t (id int PRIMARY KEY, v int NOT NULL)",
+        "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); CREATE TABLE child () INHERITS (t); "
+        "INSERT INTO child VALUES (2, 2)",
+        "CREATE UNLOGGED TABLE t (id int, v int NOT NULL, PRIMARY KEY (id) INCLUDE (v))",
+        "CREATE TABLE base (id int PRIMARY KEY, v int NOT NULL); CREATE VIEW t AS TABLE base; "
+        "CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN INSERT INTO base VALUES (NEW.id, NEW.v); RETURN NEW; END $$; "
+        "CREATE TRIGGER put INSTEAD OF INSERT ON t FOR EACH ROW EXECUTE FUNCTION put()",
+        "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); CREATE TABLE log (n bigint); "
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN INSERT INTO log SELECT count(*) FROM fresh; RETURN NULL; END $$; "
+        "CREATE TRIGGER note AFTER INSERT ON t REFERENCING NEW TABLE AS fresh "
+        "FOR EACH STATEMENT EXECUTE FUNCTION note()",
+    ],
+    ids=[
+        "our column",
+        "whole row",
+        "our aliases",
+        "temporary",
+        "inherited",
+        "include",
+        "view",
+        "statement",
+    ],
+)
+async def test_load_odd_targets_still_come_out_right(loading, ddl):
+    loaded = await loading(ddl)
+    rows = [(1, 1), (2, None), (3, 3), (3, 4), (4, 4)]
+    for attempt in range(2):
+        assert set(await loaded.load(rows)) == {1, 3}
+        assert {1, 3, 4} <= {row[0] for row in await loaded.connection.fetch("SELECT * FROM t")}
+        target = "base" if "VIEW" in ddl else "ONLY t"
+        assert await loaded.connection.execute(f"DELETE FROM {target}") == "DELETE 3"
+
+
+async def test_load_table_altered_and_made_anew_between_batches(loading):
+    loaded = await loading("CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL)")
+    assert set(await loaded.load([(1, None), (2, 2)])) == {0}
+    await loaded.connection.execute("ALTER TABLE t ALTER v DROP NOT NULL, ADD CHECK (id < 10)")
+    assert set(await loaded.load([(3, None), (40, 4)])) == {1}
+    await loaded.connection.execute(
+        "DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v int CHECK (v > 0))"
+    )
+    assert set(await loaded.load([(3, None), (4, 0), (3, 1)])) == {1, 2}
+
+
+async def test_load_other_shapes_of_records(loading):
+    loaded = await loading("CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL)")
+    assert await loaded.load([]) == {}
+    records = await loaded.connection.fetch(
+        "SELECT i AS id, nullif(i, 2) AS v FROM generate_series(1, 3) i"
+    )
+    assert set(await loaded.load(records)) == {1}
+    assert set(await loaded.load([[4, 4], [5, None]])) == {1}

@@ -4,7 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from integration.loading.conftest import Loading
@@ -94,6 +94,10 @@ def test_load_keeps_what_inserts_one_by_one_would_keep(empty_database_dsn):
         runner.run(connection.execute(ONCE))
 
         @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+        @example(
+            {"exclusion", "trigger", "foreign key", "not null"},
+            [[(0, None, "z", None), (0, None, None, None)]],
+        )
         @given(
             st.sets(st.sampled_from([*PARTS, *INDEXES]), max_size=4),
             st.lists(rows_of, min_size=1, max_size=3),

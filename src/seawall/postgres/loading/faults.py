@@ -16,6 +16,7 @@ _KEY = re.compile(r"Key \((?P<names>.*?)\)=\((?P<values>.*)\) is not present in 
 _RECORD_CLASSES = ("22", "23", "44", "P0")
 _NO_RECORD = (MemoryError, RecursionError)
 FOREIGN_KEY_VIOLATION = "23503"
+CONFLICTS = ("23505", "23P01")  # unique and exclusion violations: about two records
 
 
 def is_about_a_record(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from seawall.postgres.loading.faults import (
+    CONFLICTS,
     FOREIGN_KEY_VIOLATION,
     is_about_a_record,
     line_of,
@@ -56,12 +57,21 @@ async def isolate(
         except Exception as error:
             if not is_about_a_record(error):
                 raise
+            if (place := _conflict(error)) and place < len(numbers):
+                # With a record before it, which may itself be bad: that one is settled first.
+                pending += [numbers[place:], numbers[:place]]
+                continue
             guilty = _guilty(error, names, chosen, counted.taken)
             for place in guilty:
                 bad[numbers[place]] = violation_of(error)
             # Last in, first out: the earlier records go first, as in one COPY.
             pending += _rest(numbers, guilty)
     return bad
+
+
+def _conflict(error: Exception) -> int | None:
+    """Place of the record whose key another one has, where the error is of that kind."""
+    return line_of(error) if getattr(error, "sqlstate", None) in CONFLICTS else None
 
 
 def _guilty(

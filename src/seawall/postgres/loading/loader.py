@@ -65,12 +65,17 @@ class Loader:
             expected = self._tables[table] = Expectations(target)
         if not records:
             return []
+        if not expected.dirty:
+            shaped = shape(records, expected.target, names)
+            if not shaped.misfits and await _copied(unit, expected.target, shaped):
+                return []
+        # Bad records may be good by now: the table is looked at anew whenever there are some.
+        expected.target = await describe(unit.connection, table)
         shaped = shape(records, expected.target, names)
         found: Found = defaultdict(list)
         for number, violation in shaped.misfits.items():
             found[number].append(violation)
-        if shaped.misfits or expected.dirty or not await _copied(unit, expected.target, shaped):
-            await _Dirty(unit, expected, shaped, found).load()
+        await _Dirty(unit, expected, shaped, found).load()
         return [reject(number, found[number]) for number in sorted(found)]
 
 
@@ -253,12 +258,12 @@ class _Dirty:
         return [number for number in range(len(self._rows)) if number not in self._found]
 
 
-# The temporary table was refused, or reading a parent table was: then the errors must tell.
+# The temporary table was refused, or a question put to it was (a parent that may not be read, a
+# constraint that speaks of the whole row): then the errors of plain COPYs must tell.
 _STAGE_REFUSED = (
-    asyncpg.InsufficientPrivilegeError,
-    asyncpg.UndefinedFunctionError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.FeatureNotSupportedError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DuplicateTableError,
 )
 
 
