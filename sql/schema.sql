@@ -1,8 +1,9 @@
 -- seawall's schema: all migrations in order, made by `seawall schema`. The monthly partitions
 -- of error_details, retry_attempts and system_health are made by the program.
 
+BEGIN;
 CREATE SCHEMA IF NOT EXISTS "seawall";
-SET search_path TO "seawall";
+SET LOCAL search_path TO "seawall";
 
 CREATE TABLE IF NOT EXISTS "seawall".schema_migrations (
     number int PRIMARY KEY,
@@ -11,12 +12,18 @@ CREATE TABLE IF NOT EXISTS "seawall".schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     library_version text NOT NULL
 );
+COMMENT ON TABLE "seawall".schema_migrations IS 'Which migrations this schema has had.';
+COMMENT ON COLUMN "seawall".schema_migrations.number IS 'From 1, without gaps.';
+COMMENT ON COLUMN "seawall".schema_migrations.name IS 'The file, without .sql.';
+COMMENT ON COLUMN "seawall".schema_migrations.checksum IS 'SHA-256 of the file as applied.';
+COMMENT ON COLUMN "seawall".schema_migrations.applied_at IS 'When it was applied.';
+COMMENT ON COLUMN "seawall".schema_migrations.library_version IS 'The seawall that brought it.';
 
 -- 0001_pre_initial
 
--- seawall's tables, as far as issues need them now. Names are unqualified: the runner sets the
--- search path to the schema. Keys are UUIDv7, made by the client; times are the database's clock
--- where a column has a default. Durations are seconds.
+-- seawall's tables. Names are unqualified: the runner sets the search path to the schema.
+-- Keys are UUIDv7, made by the client; a time is of the database's clock where its column has a
+-- default. Durations are seconds.
 
 CREATE TABLE runs (
     run_id text PRIMARY KEY CHECK (run_id <> ''),
@@ -33,9 +40,17 @@ CREATE TABLE runs (
     start_count int NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE runs IS 'One run of a pipeline, over all its restarts.';
+COMMENT ON COLUMN runs.run_id IS 'Named by the user, or made by seawall; a restart uses it again.';
+COMMENT ON COLUMN runs.pipeline_id IS 'The pipeline that it is a run of.';
 COMMENT ON COLUMN runs.status IS 'running, or how it ended; abandoned: its worker vanished.';
+COMMENT ON COLUMN runs.started_at IS 'First start; a restart keeps it.';
+COMMENT ON COLUMN runs.ended_at IS 'Last end; NULL while it runs.';
 COMMENT ON COLUMN runs.release IS 'Version of the worker''s code.';
+COMMENT ON COLUMN runs.tags IS 'What the user wants to find it by.';
+COMMENT ON COLUMN runs.host IS 'Host of the worker that entered it last.';
+COMMENT ON COLUMN runs.pid IS 'Process id of that worker.';
 COMMENT ON COLUMN runs.error_type IS 'Classification of the error that ended it.';
+COMMENT ON COLUMN runs.error_message IS 'Message of the error that ended it, secrets masked.';
 COMMENT ON COLUMN runs.start_count IS 'How often a worker has entered it.';
 CREATE INDEX runs_pipeline ON runs (pipeline_id, started_at DESC);
 CREATE INDEX runs_running ON runs (started_at) WHERE status = 'running';
@@ -66,6 +81,10 @@ CREATE TABLE checkpoints (
     CONSTRAINT checkpoints_step UNIQUE (run_id, step, partition)
 ) WITH (fillfactor = 70);  -- room for the update of every batch on the same page (HOT)
 COMMENT ON TABLE checkpoints IS 'How far each partition of a step has come; updated in the transaction of every batch.';
+COMMENT ON COLUMN checkpoints.checkpoint_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN checkpoints.run_id IS 'The run that it belongs to; goes with it.';
+COMMENT ON COLUMN checkpoints.step IS 'The step''s name, unique in its run.';
+COMMENT ON COLUMN checkpoints.partition IS 'Which part of a step that is split; 0 where it is not.';
 COMMENT ON COLUMN checkpoints.position IS 'Position of the last committed record; json keeps it as it was written.';
 COMMENT ON COLUMN checkpoints.checkpoint_data IS 'What checkpoint_progress saved last.';
 COMMENT ON COLUMN checkpoints.state_version IS 'Format of position and checkpoint_data.';
@@ -73,8 +92,17 @@ COMMENT ON COLUMN checkpoints.version IS 'Number of saves: tells whether a COMMI
 COMMENT ON COLUMN checkpoints.fence IS 'Fencing token: grows with every opening; a save under an older one is refused.';
 COMMENT ON COLUMN checkpoints.owner IS 'host:pid of the worker that opened it last.';
 COMMENT ON COLUMN checkpoints.lease_until IS 'Until when the owner may be silent.';
+COMMENT ON COLUMN checkpoints.status IS 'running; finished: the source was read to its end. Opening it again sets running.';
+COMMENT ON COLUMN checkpoints.read_count IS 'Records read from the source, over all restarts.';
+COMMENT ON COLUMN checkpoints.write_count IS 'Records loaded.';
+COMMENT ON COLUMN checkpoints.skip_count IS 'Records set aside in quarantine.';
+COMMENT ON COLUMN checkpoints.batch_count IS 'Batches committed.';
+COMMENT ON COLUMN checkpoints.retry_count IS 'How often a batch was rolled back and run again.';
+COMMENT ON COLUMN checkpoints.start_count IS 'How often a worker has opened it.';
 COMMENT ON COLUMN checkpoints.starts_without_commit IS 'Openings since the last commit: a batch that kills its worker shows here.';
 COMMENT ON COLUMN checkpoints.batch_end IS 'End of the batch given to a sink outside this database, written before it is called.';
+COMMENT ON COLUMN checkpoints.created_at IS 'First opening.';
+COMMENT ON COLUMN checkpoints.updated_at IS 'Last opening, save or end.';
 
 CREATE TABLE quarantined_records (
     record_id uuid PRIMARY KEY,
@@ -102,12 +130,28 @@ CREATE TABLE quarantined_records (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE quarantined_records IS 'Records set aside: one row each, written in the transaction of their batch.';
+COMMENT ON COLUMN quarantined_records.record_id IS 'Key, a UUIDv7 made by the client.';
 COMMENT ON COLUMN quarantined_records.quarantine_id IS 'The set they were set aside in.';
+COMMENT ON COLUMN quarantined_records.run_id IS 'The run that met the record; kept when the run is deleted.';
+COMMENT ON COLUMN quarantined_records.pipeline_id IS 'The run''s pipeline.';
+COMMENT ON COLUMN quarantined_records.step IS 'The step that met it; empty where there was none.';
+COMMENT ON COLUMN quarantined_records.partition IS 'The part of the step that met it.';
+COMMENT ON COLUMN quarantined_records.batch_id IS 'The batch it came in; NULL where it was set aside by a call.';
 COMMENT ON COLUMN quarantined_records.position IS 'Where the record stands in its source.';
 COMMENT ON COLUMN quarantined_records.payload IS 'The record, in seawall''s JSON with tags for what JSON lacks.';
 COMMENT ON COLUMN quarantined_records.redacted IS 'Stored masked: can be looked at, not reprocessed.';
+COMMENT ON COLUMN quarantined_records.error_type IS 'Classification: data for a refused record.';
 COMMENT ON COLUMN quarantined_records.reason IS 'What the server says, or would have said, first; the same text for the same fault.';
 COMMENT ON COLUMN quarantined_records.reasons IS 'Every fault found, with the offending values.';
+COMMENT ON COLUMN quarantined_records.sqlstate IS 'The server''s code for the first fault; NULL where seawall or the user found it.';
+COMMENT ON COLUMN quarantined_records.constraint_name IS 'The broken constraint, where there is one.';
+COMMENT ON COLUMN quarantined_records.column_name IS 'The column at fault, where one is known.';
+COMMENT ON COLUMN quarantined_records.exception_type IS 'The exception''s class, where one was raised.';
+COMMENT ON COLUMN quarantined_records.traceback_digest IS 'The same for the same stack; NULL where nothing was raised.';
+COMMENT ON COLUMN quarantined_records.status IS 'quarantined; reprocessing: taken by one reprocessor; reprocessed, failed, discarded: its outcome.';
+COMMENT ON COLUMN quarantined_records.attempts IS 'How often it was reprocessed.';
+COMMENT ON COLUMN quarantined_records.quarantined_at IS 'Start of the transaction that set it aside.';
+COMMENT ON COLUMN quarantined_records.updated_at IS 'Last change of status.';
 -- Only the run's records are looked up: every index more would cost each bad row of a load.
 CREATE INDEX quarantined_records_run ON quarantined_records (run_id, step);
 
@@ -122,6 +166,14 @@ CREATE TABLE quarantine_attempts (
     attempted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE quarantine_attempts IS 'What was tried with each quarantined record.';
+COMMENT ON COLUMN quarantine_attempts.attempt_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN quarantine_attempts.record_id IS 'The record that was tried; goes with it.';
+COMMENT ON COLUMN quarantine_attempts.outcome IS 'How the attempt ended.';
+COMMENT ON COLUMN quarantine_attempts.error_type IS 'Classification of the error, where it failed.';
+COMMENT ON COLUMN quarantine_attempts.exception_type IS 'The error''s class.';
+COMMENT ON COLUMN quarantine_attempts.message IS 'The error''s message, secrets masked.';
+COMMENT ON COLUMN quarantine_attempts.actor IS 'Who ran it: a person, or the worker''s host:pid.';
+COMMENT ON COLUMN quarantine_attempts.attempted_at IS 'When the attempt was recorded.';
 CREATE INDEX quarantine_attempts_record ON quarantine_attempts (record_id);
 
 -- The three tables that grow without end are partitioned by their key, a UUIDv7 and so a time:
@@ -147,8 +199,24 @@ CREATE TABLE error_details (
     release text
 ) PARTITION BY RANGE (error_id);
 COMMENT ON TABLE error_details IS 'Errors as they happened: classified, secrets masked.';
+COMMENT ON COLUMN error_details.error_id IS 'Key, a UUIDv7 made by the client: the partitions'' bounds are times.';
+COMMENT ON COLUMN error_details.occurred_at IS 'When it was logged, by the worker''s clock.';
+COMMENT ON COLUMN error_details.pipeline_id IS 'The pipeline in whose scope it happened.';
+COMMENT ON COLUMN error_details.run_id IS 'The run in whose scope it happened.';
+COMMENT ON COLUMN error_details.step IS 'The step in whose scope it happened.';
+COMMENT ON COLUMN error_details.operation IS 'The call that failed, where the caller named it.';
+COMMENT ON COLUMN error_details.attempt IS 'Which attempt failed, from 1, where the caller gave it.';
+COMMENT ON COLUMN error_details.error_type IS 'Classification: transient, configuration, data, system or unknown.';
+COMMENT ON COLUMN error_details.exception_type IS 'The exception''s class, with its module.';
+COMMENT ON COLUMN error_details.message IS 'The exception''s message, secrets masked.';
 COMMENT ON COLUMN error_details.fingerprint IS 'The same for the same error type, exception type and stack.';
+COMMENT ON COLUMN error_details.traceback IS 'The last frames of the stack, causes included, secrets masked.';
+COMMENT ON COLUMN error_details.traceback_digest IS 'The same for the same stack, whatever was raised.';
 COMMENT ON COLUMN error_details.context IS 'What the caller added, masked.';
+COMMENT ON COLUMN error_details.sqlstate IS 'The server''s code, where a database raised it.';
+COMMENT ON COLUMN error_details.host IS 'Host of the worker.';
+COMMENT ON COLUMN error_details.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN error_details.release IS 'Version of the worker''s code, where it is known.';
 CREATE INDEX error_details_pipeline ON error_details (pipeline_id, error_id DESC);
 CREATE INDEX error_details_run ON error_details (run_id);
 CREATE TABLE error_details_default PARTITION OF error_details DEFAULT;
@@ -170,7 +238,20 @@ CREATE TABLE retry_attempts (
     stop_reason text
 ) PARTITION BY RANGE (attempt_id);
 COMMENT ON TABLE retry_attempts IS 'Telemetry of retries: a row for each failed attempt that is repeated, and for how it ended.';
+COMMENT ON COLUMN retry_attempts.attempt_id IS 'Key, a UUIDv7 made by the client: the partitions'' bounds are times.';
+COMMENT ON COLUMN retry_attempts.occurred_at IS 'When it happened, by the worker''s clock.';
+COMMENT ON COLUMN retry_attempts.pipeline_id IS 'The pipeline in whose scope it happened.';
+COMMENT ON COLUMN retry_attempts.run_id IS 'The run in whose scope it happened.';
+COMMENT ON COLUMN retry_attempts.step IS 'The step in whose scope it happened.';
+COMMENT ON COLUMN retry_attempts.operation IS 'The call that was retried.';
+COMMENT ON COLUMN retry_attempts.attempt IS 'Which attempt this is about, from 1.';
+COMMENT ON COLUMN retry_attempts.error_type IS 'Classification of its error; NULL where it succeeded.';
+COMMENT ON COLUMN retry_attempts.exception_type IS 'The error''s class.';
+COMMENT ON COLUMN retry_attempts.message IS 'The error''s message, secrets masked.';
+COMMENT ON COLUMN retry_attempts.wait_seconds IS 'Seconds of waiting before the next attempt; NULL at the end of the call.';
+COMMENT ON COLUMN retry_attempts.elapsed_seconds IS 'Seconds since the call began.';
 COMMENT ON COLUMN retry_attempts.outcome IS 'scheduled: repeated after wait_seconds; succeeded or exhausted: the end of the call.';
+COMMENT ON COLUMN retry_attempts.stop_reason IS 'Why there was no further attempt, where outcome is exhausted.';
 CREATE INDEX retry_attempts_run ON retry_attempts (run_id);
 CREATE INDEX retry_attempts_operation ON retry_attempts (operation, attempt_id DESC);
 CREATE TABLE retry_attempts_default PARTITION OF retry_attempts DEFAULT;
@@ -192,6 +273,20 @@ CREATE TABLE system_health (
     details json
 ) PARTITION BY RANGE (sample_id);
 COMMENT ON TABLE system_health IS 'Samples of a worker''s machine and process.';
+COMMENT ON COLUMN system_health.sample_id IS 'Key, a UUIDv7 made by the client: the partitions'' bounds are times.';
+COMMENT ON COLUMN system_health.sampled_at IS 'When it was read, by the worker''s clock.';
+COMMENT ON COLUMN system_health.host IS 'Host of the worker.';
+COMMENT ON COLUMN system_health.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN system_health.cpu_percent IS 'Use of all processors, 0 to 100.';
+COMMENT ON COLUMN system_health.memory_percent IS 'Memory in use, 0 to 100.';
+COMMENT ON COLUMN system_health.disk_percent IS 'Use of the disk that disk_path is on, 0 to 100.';
+COMMENT ON COLUMN system_health.disk_path IS 'The folder whose disk was measured.';
+COMMENT ON COLUMN system_health.open_files IS 'Open file descriptors of the process.';
+COMMENT ON COLUMN system_health.event_loop_lag_seconds IS 'How late the event loop ran a timer.';
+COMMENT ON COLUMN system_health.pool_in_use IS 'Connections checked out of the pool.';
+COMMENT ON COLUMN system_health.pool_size IS 'Connections that the pool may open.';
+COMMENT ON COLUMN system_health.healthy IS 'Whether every reading was within its threshold.';
+COMMENT ON COLUMN system_health.details IS 'Other readings, by name.';
 CREATE INDEX system_health_host ON system_health (host, sample_id DESC);
 CREATE TABLE system_health_default PARTITION OF system_health DEFAULT;
 
@@ -209,9 +304,16 @@ CREATE TABLE circuit_breaker_states (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE circuit_breaker_states IS 'The fleet''s breakers, a row each.';
+COMMENT ON COLUMN circuit_breaker_states.service_name IS 'The breaker''s name, the same in every worker.';
+COMMENT ON COLUMN circuit_breaker_states.state IS 'What all workers go by.';
 COMMENT ON COLUMN circuit_breaker_states.epoch IS 'Grows with every transition: a late message never undoes a newer one.';
+COMMENT ON COLUMN circuit_breaker_states.opened_count IS 'Openings since it was last closed.';
+COMMENT ON COLUMN circuit_breaker_states.opened_at IS 'When it opened last.';
+COMMENT ON COLUMN circuit_breaker_states.open_until IS 'When it may go to half_open.';
 COMMENT ON COLUMN circuit_breaker_states.permits IS 'Trial calls under way in half-open, with the end of each one''s lease.';
 COMMENT ON COLUMN circuit_breaker_states.votes IS 'Failing workers, with the time of each vote.';
+COMMENT ON COLUMN circuit_breaker_states.options IS 'What it was made with: the same name with other options is an error.';
+COMMENT ON COLUMN circuit_breaker_states.updated_at IS 'Last change.';
 
 CREATE TABLE circuit_breaker_transitions (
     transition_id uuid PRIMARY KEY,
@@ -227,6 +329,17 @@ CREATE TABLE circuit_breaker_transitions (
     occurred_at timestamptz NOT NULL
 );
 COMMENT ON TABLE circuit_breaker_transitions IS 'What each worker''s breakers did.';
+COMMENT ON COLUMN circuit_breaker_transitions.transition_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN circuit_breaker_transitions.service_name IS 'The breaker''s name.';
+COMMENT ON COLUMN circuit_breaker_transitions.from_state IS 'State before.';
+COMMENT ON COLUMN circuit_breaker_transitions.to_state IS 'State after.';
+COMMENT ON COLUMN circuit_breaker_transitions.epoch IS 'The breaker''s epoch after it.';
+COMMENT ON COLUMN circuit_breaker_transitions.reason IS 'What made it change.';
+COMMENT ON COLUMN circuit_breaker_transitions.pipeline_id IS 'The pipeline in whose scope it happened.';
+COMMENT ON COLUMN circuit_breaker_transitions.run_id IS 'The run in whose scope it happened.';
+COMMENT ON COLUMN circuit_breaker_transitions.host IS 'Host of the worker.';
+COMMENT ON COLUMN circuit_breaker_transitions.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN circuit_breaker_transitions.occurred_at IS 'When it happened, by the worker''s clock.';
 CREATE INDEX circuit_breaker_transitions_service
     ON circuit_breaker_transitions (service_name, transition_id DESC);
 CREATE INDEX circuit_breaker_transitions_run ON circuit_breaker_transitions (run_id);
@@ -247,7 +360,19 @@ CREATE TABLE error_patterns (
     sample_ids uuid[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE error_patterns IS 'Message templates, merged from all workers.';
+COMMENT ON COLUMN error_patterns.pattern_id IS 'Made from the template: the same in every worker and run.';
+COMMENT ON COLUMN error_patterns.error_message_pattern IS 'The template, with its variables masked.';
+COMMENT ON COLUMN error_patterns.error_type IS 'Classification shared by all its errors.';
+COMMENT ON COLUMN error_patterns.fingerprint IS 'Of the stack, where the message says nothing.';
+COMMENT ON COLUMN error_patterns.frequency IS 'Errors seen.';
+COMMENT ON COLUMN error_patterns.first_seen IS 'When the first of its errors was seen.';
+COMMENT ON COLUMN error_patterns.last_seen IS 'When the last of its errors was seen.';
+COMMENT ON COLUMN error_patterns.trend IS 'Whether it grows.';
+COMMENT ON COLUMN error_patterns.recommended_action IS 'What to do about it.';
+COMMENT ON COLUMN error_patterns.status IS 'open; resolved: a new error is a regression; ignored: not reported.';
 COMMENT ON COLUMN error_patterns.seen_in IS 'Pipelines, steps, hosts and releases, with counts.';
+COMMENT ON COLUMN error_patterns.variables IS 'Most frequent values of the masked variables, with counts.';
+COMMENT ON COLUMN error_patterns.sample_ids IS 'Some of its errors, by their key in error_details.';
 CREATE INDEX error_patterns_last_seen ON error_patterns (last_seen DESC);
 
 CREATE TABLE error_budget (
@@ -261,6 +386,13 @@ CREATE TABLE error_budget (
     PRIMARY KEY (pipeline_id, minute)
 );
 COMMENT ON TABLE error_budget IS 'Good and bad outcomes a minute; status over any window is their sum.';
+COMMENT ON COLUMN error_budget.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget.minute IS 'Start of the minute.';
+COMMENT ON COLUMN error_budget.good_runs IS 'Runs that ended well in it.';
+COMMENT ON COLUMN error_budget.bad_runs IS 'Runs that failed in it.';
+COMMENT ON COLUMN error_budget.good_rows IS 'Rows loaded in it.';
+COMMENT ON COLUMN error_budget.bad_rows IS 'Rows set aside in it.';
+COMMENT ON COLUMN error_budget.objective IS 'Share of good runs that was aimed at, between 0 and 1.';
 
 CREATE TABLE failure_analysis (
     pipeline_id text NOT NULL,
@@ -273,6 +405,13 @@ CREATE TABLE failure_analysis (
     PRIMARY KEY (pipeline_id, hour, dimension, value)
 );
 COMMENT ON TABLE failure_analysis IS 'Hourly roll-ups by attribute (step, host, release, error type, …).';
+COMMENT ON COLUMN failure_analysis.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_analysis.hour IS 'Start of the hour.';
+COMMENT ON COLUMN failure_analysis.dimension IS 'The attribute: step, host, release, error type, …';
+COMMENT ON COLUMN failure_analysis.value IS 'The attribute''s value.';
+COMMENT ON COLUMN failure_analysis.failures IS 'Failures with that value.';
+COMMENT ON COLUMN failure_analysis.successes IS 'Successes with that value.';
+COMMENT ON COLUMN failure_analysis.recovery_seconds IS 'Sum of the seconds from failure to next success.';
 
 CREATE TABLE recovery_actions (
     action_id uuid PRIMARY KEY,
@@ -287,6 +426,16 @@ CREATE TABLE recovery_actions (
     taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE recovery_actions IS 'What was done about errors, and whether it helped.';
+COMMENT ON COLUMN recovery_actions.action_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN recovery_actions.pipeline_id IS 'The pipeline it was done for.';
+COMMENT ON COLUMN recovery_actions.run_id IS 'The run it was done for.';
+COMMENT ON COLUMN recovery_actions.pattern_id IS 'The error pattern it answers, where there is one.';
+COMMENT ON COLUMN recovery_actions.error_type IS 'Classification of the error it answers.';
+COMMENT ON COLUMN recovery_actions.action IS 'What was done: retry, fallback, quarantine, resume, escalate, …';
+COMMENT ON COLUMN recovery_actions.outcome IS 'Whether it helped; NULL while nobody knows.';
+COMMENT ON COLUMN recovery_actions.attempts IS 'How many attempts it took.';
+COMMENT ON COLUMN recovery_actions.details IS 'What else is known, by name.';
+COMMENT ON COLUMN recovery_actions.taken_at IS 'When it was recorded.';
 CREATE INDEX recovery_actions_pattern ON recovery_actions (pattern_id, error_type);
 CREATE INDEX recovery_actions_pipeline ON recovery_actions (pipeline_id, action_id DESC);
 
@@ -300,3 +449,17 @@ CREATE TABLE audit_log (
     acted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE audit_log IS 'Who did what by hand; rows are only ever added.';
+COMMENT ON COLUMN audit_log.audit_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN audit_log.actor IS 'Who did it.';
+COMMENT ON COLUMN audit_log.action IS 'What was done.';
+COMMENT ON COLUMN audit_log.subject IS 'To what it was done.';
+COMMENT ON COLUMN audit_log.reason IS 'Why, in the actor''s words.';
+COMMENT ON COLUMN audit_log.details IS 'What else is known, by name.';
+COMMENT ON COLUMN audit_log.acted_at IS 'When it was recorded.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (1, '0001_pre_initial',
+    '1a1ded602f8251fb8e92588907e708e5df95319bb29904e46da95059517de4c8',
+    '0.1.0');
+
+COMMIT;

@@ -102,8 +102,8 @@ class PostgresCheckpointStore:
         # A worker frozen inside its transaction must not hold its locks for ever; and deferred
         # constraints are checked at once, so that COMMIT has nothing left to refuse. SET takes no
         # parameters: the number is ours, not a value of the user's records.
-        self._settings = (
-            f"SET LOCAL idle_in_transaction_session_timeout = {int(lease_seconds * 1000)}; "
+        self._begin = (
+            f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {int(lease_seconds * 1000)}; "
             "SET CONSTRAINTS ALL IMMEDIATE"
         )
 
@@ -136,7 +136,7 @@ class PostgresCheckpointStore:
             start_count=row["start_count"],
         )
         return PostgresStepSession(
-            self._database, connection, self._settings, pipeline, key, state, self._clock
+            self._database, connection, self._begin, pipeline, key, state, self._clock
         )
 
     async def save_data(self, key: StepKey, data: Any) -> UUID:
@@ -187,13 +187,13 @@ class PostgresStepSession:
         self,
         database: Database,
         connection: Any,
-        settings: str,
+        begin: str,
         pipeline_id: str,
         key: StepKey,
         state: StepState,
         clock: Clock,
     ) -> None:
-        self._database, self._connection, self._settings = database, connection, settings
+        self._database, self._connection, self._begin = database, connection, begin
         self._pipeline_id, self._key, self._clock = pipeline_id, key, clock
         self.state = state
         self._loader = Loader()
@@ -202,7 +202,7 @@ class PostgresStepSession:
 
     async def begin(self, batch_id: str, rejects: Rejects) -> "PostgresUnitOfWork":
         connection = await self._usable()
-        transaction = Transaction(connection, self._settings, self._loader, rejects)
+        transaction = Transaction(connection, self._begin, self._loader, rejects)
         try:
             await transaction.begin()
         except BaseException:

@@ -30,8 +30,16 @@ CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     library_version text NOT NULL
-)
+);
+COMMENT ON TABLE {schema}.schema_migrations IS 'Which migrations this schema has had.';
+COMMENT ON COLUMN {schema}.schema_migrations.number IS 'From 1, without gaps.';
+COMMENT ON COLUMN {schema}.schema_migrations.name IS 'The file, without .sql.';
+COMMENT ON COLUMN {schema}.schema_migrations.checksum IS 'SHA-256 of the file as applied.';
+COMMENT ON COLUMN {schema}.schema_migrations.applied_at IS 'When it was applied.';
+COMMENT ON COLUMN {schema}.schema_migrations.library_version IS 'The seawall that brought it.';
 """
+
+_SCHEMA_EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
 
 _EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 
@@ -99,13 +107,19 @@ async def migrate(connection: Any, schema: str = "seawall") -> list[str]:
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationError(
             f"the role may not create or change schema {schema!r} ({error}): run `seawall migrate` "
-            "once with a role that may, or grant it CREATE on the database"
+            "once with a role that may, grant it CREATE on the database, or give it a schema of "
+            "that name"
+        ) from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        raise MigrationError(
+            f"schema {schema!r} needs a migration, but the server takes no writes ({error}): pass "
+            "the DSN of the primary, or of a role without default_transaction_read_only"
         ) from error
     try:
         await ensure_partitions(connection, schema)
-    except asyncpg.InsufficientPrivilegeError:
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError) as error:
         # A role that only writes: its rows go to the default partition until the owner starts.
-        _logger.info("this role may not make partitions in schema %s", schema)
+        _logger.info("no partitions made in schema %s: %s", schema, error)
     return applied
 
 
@@ -141,9 +155,12 @@ async def _to_apply(connection: Any, schema: str) -> list[Migration]:
 async def _apply(connection: Any, schema: str) -> list[str]:
     names: list[str] = []
     while True:
-        async with connection.transaction():
+        # Read committed, whatever the user's default: after the lock, see what the last one did.
+        async with connection.transaction(isolation="read_committed"):
             await connection.fetchval(_LOCK, f"seawall migrations {schema}")
-            await connection.execute(in_schema("CREATE SCHEMA IF NOT EXISTS {schema}", schema))
+            # IF NOT EXISTS would ask for CREATE on the database even where the schema is there.
+            if not await connection.fetchval(_SCHEMA_EXISTS, schema):
+                await connection.execute(in_schema("CREATE SCHEMA {schema}", schema))
             await connection.execute(in_schema(_TABLE, schema))
             waiting = await _to_apply(connection, schema)  # another worker may have been first
             if not waiting:
@@ -162,13 +179,25 @@ async def _apply(connection: Any, schema: str) -> list[str]:
 
 
 def render_schema(schema: str = "seawall") -> str:
-    """All migrations as one file, for people and for other tools."""
+    """All migrations as one file, for people and for other tools.
+
+    Run on a server, it does what ``migrate`` does there, their record in ``schema_migrations``
+    included, all or nothing; ``migrate`` then only adds the partitions.
+    """
     head = (
         "-- seawall's schema: all migrations in order, made by `seawall schema`. The monthly "
         "partitions\n-- of error_details, retry_attempts and system_health are made by the "
-        "program.\n\n"
-        f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};\nSET search_path TO {quote(schema)};\n"
+        "program.\n\nBEGIN;\n"
+        f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};\nSET LOCAL search_path TO {quote(schema)};\n"
     )
-    table = in_schema(_TABLE, schema).strip() + ";\n"
-    parts = [f"-- {each.name}\n\n{each.sql.strip()}\n" for each in migrations()]
-    return "\n".join([head, table, *parts])
+    parts = [f"-- {each.name}\n\n{each.sql.strip()}\n{_record(each)}" for each in migrations()]
+    return "\n".join([head, in_schema(_TABLE, schema).lstrip(), *parts, "COMMIT;\n"])
+
+
+def _record(migration: Migration) -> str:
+    """The row that says it was applied; its values are names and numbers of our own."""
+    return (
+        "\nINSERT INTO schema_migrations (number, name, checksum, library_version) VALUES\n"
+        f"    ({migration.number}, '{migration.name}',\n    '{migration.checksum}',\n"
+        f"    '{__version__}');\n"
+    )

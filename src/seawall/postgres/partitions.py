@@ -1,5 +1,7 @@
 """Tables that grow without end: monthly partitions by UUIDv7 key, made ahead, dropped by age."""
 
+import contextlib
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -7,11 +9,19 @@ from uuid import UUID
 import asyncpg
 
 from seawall.clock import utc_now
+from seawall.errors import InvalidConfigError
 from seawall.postgres.names import in_schema, quote
 
-PARTITIONED = ("error_details", "retry_attempts", "system_health")
+# Each table's key: it grows with time, so a range of keys is a range of time.
+_KEYS = {"error_details": "error_id", "retry_attempts": "attempt_id", "system_health": "sample_id"}
+
+PARTITIONED = tuple(_KEYS)
 
 MONTHS_AHEAD = 2
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_NAME = re.compile(rf"(?:{'|'.join(PARTITIONED)})_(?P<year>[12]\d{{3}})_(?P<month>0[1-9]|1[0-2])")
 
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
@@ -22,10 +32,15 @@ FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
 JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace n ON n.oid = p.relnamespace
-WHERE n.nspname = $1 AND p.relname = $2
+WHERE n.nspname = $1 AND p.relname = ANY($2::text[])
+ORDER BY name
 """
 
-# A row of the default partition that belongs into a new one would refuse the attaching.
+# A writer on its way to the default partition would make the attaching fail, or be refused after
+# it: its row belongs into the new one. Held off at the parent, it looks anew. Reads go on.
+_LOCK_WRITERS = "LOCK TABLE ONLY {schema}.{table} IN SHARE ROW EXCLUSIVE MODE"
+
+# A row that the default partition has already would refuse the attaching.
 _MOVE = """
 WITH moved AS (
     DELETE FROM {schema}.{default} WHERE {key} >= $1 AND {key} < $2 RETURNING *
@@ -33,13 +48,21 @@ WITH moved AS (
 INSERT INTO {schema}.{partition} SELECT * FROM moved
 """
 
-_KEYS = {"error_details": "error_id", "retry_attempts": "attempt_id", "system_health": "sample_id"}
+_DELETE_OLD = "DELETE FROM {schema}.{default} WHERE {key} < $1"
 
 
 def uuid7_floor(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of ``moment`` (milliseconds count): a bound between partitions."""
-    milliseconds = int(moment.timestamp() * 1000)
+    """The smallest UUIDv7 of ``moment`` (aware; milliseconds count): a bound between partitions."""
+    milliseconds = max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
     return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)
+
+
+def _fill(query: str, schema: str, table: str, **names: str) -> str:
+    """The query with identifiers of ours filled in, and the user's schema last of all."""
+    names |= {"table": table, "default": f"{table}_default", "key": _KEYS[table]}
+    for placeholder, name in names.items():
+        query = query.replace(f"{{{placeholder}}}", name)
+    return in_schema(query, schema)
 
 
 def _month(moment: datetime, later: int = 0) -> datetime:
@@ -60,9 +83,9 @@ async def ensure_partitions(
     time: rows then go to the default partition, and are moved when it is made.
     """
     moment = utc_now() if now is None else now
+    existing = set(await _existing(connection, schema))
     made = []
     for table in PARTITIONED:
-        existing = {row["name"] for row in await connection.fetch(_EXISTING, schema, table)}
         for later in range(ahead + 1):
             month = _month(moment, later)
             name = _name(table, month)
@@ -71,22 +94,31 @@ async def ensure_partitions(
     return made
 
 
+async def _existing(connection: Any, schema: str) -> list[str]:
+    return [row["name"] for row in await connection.fetch(_EXISTING, schema, PARTITIONED)]
+
+
+async def _lock(connection: Any, schema: str) -> None:
+    """Until the transaction's end, no other worker makes or drops partitions here."""
+    await connection.execute(_LOCK_TIMEOUT)
+    await connection.fetchval(_LOCK, f"seawall partitions {schema}")
+
+
 async def _make(connection: Any, schema: str, table: str, month: datetime) -> bool:
     name, start, end = _name(table, month), uuid7_floor(month), uuid7_floor(_month(month, 1))
     try:
-        async with connection.transaction():
-            await connection.execute(_LOCK_TIMEOUT)
-            await connection.fetchval(_LOCK, f"seawall partitions {schema}")
+        # Read committed, whatever the user's default: after the locks, see what others did.
+        async with connection.transaction(isolation="read_committed"):
+            await _lock(connection, schema)
             if await connection.fetchval("SELECT to_regclass($1)", f"{quote(schema)}.{name}"):
                 return False
+            await connection.execute(_fill(_LOCK_WRITERS, schema, table))
             parent, child = f"{quote(schema)}.{table}", f"{quote(schema)}.{name}"
-            # Made aside and attached: creating it in place would lock the parent for all.
+            # Made aside and attached: creating it in place would lock out the readers too.
             await connection.execute(
                 f"CREATE TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
             )
-            move = in_schema(_MOVE, schema).replace("{default}", f"{table}_default")
-            move = move.replace("{partition}", name).replace("{key}", _KEYS[table])
-            await connection.execute(move, start, end)
+            await connection.execute(_fill(_MOVE, schema, table, partition=name), start, end)
             # DDL takes no parameters; the bounds are UUIDs of our own making.
             await connection.execute(
                 f"ALTER TABLE {parent} ATTACH PARTITION {child} "
@@ -102,25 +134,49 @@ async def drop_partitions(
 ) -> list[str]:
     """Drop the partitions whose every row is older than ``keep``; the names of those dropped.
 
-    One that can't be locked within 2 s is left to the next time.
+    Rows of that age in the default partitions are deleted. Safe from many workers at once: each
+    partition is named by the one that dropped it. What can't be locked within 2 s is left to the
+    next time; a partition that a user attached under a name of another form stays.
+
+    Raises:
+        InvalidConfigError: ``keep`` isn't positive.
     """
-    oldest = (utc_now() if now is None else now) - keep
+    if keep <= timedelta(0):
+        raise InvalidConfigError(f"keep={keep!r}: must be positive")
+    moment = utc_now() if now is None else now
+    if keep > moment - _EPOCH:
+        return []
+    oldest = moment - keep
     dropped = []
+    for name in await _existing(connection, schema):
+        match = _NAME.fullmatch(name)
+        if match is None or _end(match) > oldest:
+            continue
+        if await _drop(connection, schema, name):
+            dropped.append(name)
     for table in PARTITIONED:
-        for row in await connection.fetch(_EXISTING, schema, table):
-            suffix = row["name"].removeprefix(f"{table}_")
-            if suffix == "default" or _end(suffix) > oldest:
-                continue
-            try:
-                async with connection.transaction():
-                    await connection.execute(_LOCK_TIMEOUT)
-                    await connection.execute(f"DROP TABLE {quote(schema)}.{quote(row['name'])}")
-            except asyncpg.LockNotAvailableError:
-                continue
-            dropped.append(row["name"])
-    return sorted(dropped)
+        await _delete_old(connection, schema, table, oldest)
+    return dropped
 
 
-def _end(suffix: str) -> datetime:
-    year, month = map(int, suffix.split("_"))
-    return _month(datetime(year, month, 1, tzinfo=UTC), 1)
+def _end(match: re.Match[str]) -> datetime:
+    return _month(datetime(int(match["year"]), int(match["month"]), 1, tzinfo=UTC), 1)
+
+
+async def _drop(connection: Any, schema: str, name: str) -> bool:
+    try:
+        async with connection.transaction(isolation="read_committed"):
+            await _lock(connection, schema)
+            if name not in await _existing(connection, schema):
+                return False  # another worker was first
+            await connection.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        return False
+    return True
+
+
+async def _delete_old(connection: Any, schema: str, table: str, oldest: datetime) -> None:
+    with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        async with connection.transaction(isolation="read_committed"):
+            await _lock(connection, schema)
+            await connection.execute(_fill(_DELETE_OLD, schema, table), uuid7_floor(oldest))

@@ -1,7 +1,11 @@
 """The transaction of a batch, as its block sees it: an asyncpg connection with ``load``."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import asyncpg
 
 from seawall.checkpoint.store import Rejects
 from seawall.postgres.loading.loader import Loader
@@ -17,10 +21,9 @@ class Transaction:
     savepoint, …). Belongs to the task of its batch; of no use after the block.
     """
 
-    def __init__(self, connection: Any, settings: str, loader: Loader, rejects: Rejects) -> None:
-        self._connection, self._settings = connection, settings
+    def __init__(self, connection: Any, begin: str, loader: Loader, rejects: Rejects) -> None:
+        self._connection, self._begin = connection, begin
         self._loader, self._rejects = loader, rejects
-        self._outer = connection.transaction()
         self._untouched = True
 
     def __getattr__(self, name: str) -> Any:
@@ -64,11 +67,17 @@ class Transaction:
         """The bare connection; using it leaves a failed load's restart possible."""
         return self._connection
 
+    def transaction(self) -> "Savepoint":
+        """A savepoint: ``async with tx.transaction()``, as asyncpg's nested transactions."""
+        self._untouched = False
+        return Savepoint(self._connection)
+
     async def begin(self) -> None:
-        """Start, or start again; both settings cost one round trip together."""
-        self._outer = self._connection.transaction()
-        await self._outer.start()
-        await self._connection.execute(self._settings)
+        """Start the transaction, with its settings, in one round trip.
+
+        By hand, since asyncpg's own would need another one; hence also ``transaction`` above.
+        """
+        await self._connection.execute(self._begin)
         self._untouched = True
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -80,24 +89,56 @@ class Transaction:
                 result = await work()
             except Exception:
                 if not is_closed(self._connection):
-                    await self._outer.rollback()
+                    await self._connection.execute("ROLLBACK")
                     await self.begin()
                 raise
             self._untouched = False
             return result
-        savepoint = self._connection.transaction()
-        await savepoint.start()
-        try:
-            result = await work()
-        except Exception:
-            if not is_closed(self._connection):
-                await savepoint.rollback()
-            raise
-        await savepoint.commit()
-        return result
+        async with Savepoint(self._connection):
+            return await work()
 
     async def commit(self) -> None:
-        await self._outer.commit()
+        """End the transaction for good.
+
+        Raises:
+            asyncpg.InFailedSQLTransactionError: it had failed already; the server rolled it back.
+        """
+        if await self._connection.execute("COMMIT") != "COMMIT":
+            raise asyncpg.InFailedSQLTransactionError("the transaction had failed already")
 
     async def rollback(self) -> None:
-        await self._outer.rollback()
+        await self._connection.execute("ROLLBACK")
+
+
+class Savepoint:
+    """A part of a transaction that can fail alone; an exception undoes it and goes on."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def start(self) -> None:
+        # One name for all: the server takes the innermost.
+        await self._connection.execute("SAVEPOINT seawall")
+
+    async def commit(self) -> None:
+        await self._connection.execute("RELEASE SAVEPOINT seawall")
+
+    async def rollback(self) -> None:
+        await self._connection.execute("ROLLBACK TO SAVEPOINT seawall; RELEASE SAVEPOINT seawall")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.commit()
+        elif not is_closed(self._connection):
+            # A caught timeout goes on in the transaction: it must not find half of the work.
+            with anyio.CancelScope(shield=True):
+                await self.rollback()

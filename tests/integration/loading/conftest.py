@@ -4,7 +4,7 @@ import pytest
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.transaction import Transaction
 
-SETTINGS = "SET CONSTRAINTS ALL IMMEDIATE"
+BEGIN = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE"
 
 
 class Loading:
@@ -23,7 +23,7 @@ class Loading:
                 assert rejection.index not in told, "a record was rejected twice"
                 told[rejection.index] = rejection
 
-        transaction = Transaction(self.connection, SETTINGS, self.loader, rejects)
+        transaction = Transaction(self.connection, BEGIN, self.loader, rejects)
         await transaction.begin()
         try:
             if after is not None:

@@ -6,13 +6,25 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seawall.clock import utc_now, uuid7
+from seawall.errors import InvalidConfigError
 from seawall.postgres.partitions import drop_partitions, ensure_partitions, uuid7_floor
 
 INSERT = """
 INSERT INTO seawall.retry_attempts (attempt_id, occurred_at, operation, attempt, outcome)
 VALUES ($1, now(), 'f', 1, 'scheduled') RETURNING tableoid::regclass::text
+"""
+
+WHERE = "SELECT tableoid::regclass::text FROM seawall.retry_attempts WHERE attempt_id = $1"
+
+# Of this database only: other tests may share the server.
+WAITING = """
+SELECT count(DISTINCT pid) FROM pg_locks
+WHERE NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
@@ -32,6 +44,18 @@ def test_uuid7_floor_is_below_every_id_of_its_moment():
     before, made = uuid7_floor(utc_now()), uuid7()
     assert before <= made < uuid7_floor(utc_now() + timedelta(milliseconds=2))
     assert (before.version, before.variant) == (7, "specified in RFC 4122")
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)))
+def test_uuid7_floor_is_exact_to_the_millisecond(moment):
+    milliseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    assert uuid7_floor(moment).int >> 80 == milliseconds
+
+
+def test_uuid7_floor_before_1970_is_the_smallest_key_and_without_a_zone_refused():
+    assert uuid7_floor(datetime(1944, 1, 1, tzinfo=UTC)).int >> 80 == 0
+    with pytest.raises(TypeError, match="naive"):
+        uuid7_floor(datetime(2026, 1, 1))
 
 
 async def test_partitions_migration_makes_them_for_new_rows(connection):
@@ -57,10 +81,48 @@ async def test_partitions_rows_of_the_default_are_moved_when_theirs_is_made(conn
     late = key(2040, 5, 5)
     assert await connection.fetchval(INSERT, late) == "seawall.retry_attempts_default"
     await ensure_partitions(connection, "seawall", now=datetime(2040, 5, 1, tzinfo=UTC), ahead=0)
-    where = await connection.fetchval(
-        "SELECT tableoid::regclass::text FROM seawall.retry_attempts WHERE attempt_id = $1", late
-    )
-    assert where == "seawall.retry_attempts_2040_05"
+    assert await connection.fetchval(WHERE, late) == "seawall.retry_attempts_2040_05"
+
+
+async def test_partitions_writer_that_comes_in_meanwhile_is_not_refused(connection, database_dsn):
+    """It waits before it has chosen the default partition, and then finds the new one."""
+    first, second = key(2042, 3, 3), key(2042, 3, 4)
+    writer, later = await asyncpg.connect(database_dsn), await asyncpg.connect(database_dsn)
+    async with writer.transaction():
+        await writer.fetchval(INSERT, first)
+        making = asyncio.ensure_future(
+            ensure_partitions(connection, "seawall", now=datetime(2042, 3, 1, tzinfo=UTC), ahead=0)
+        )
+        while await writer.fetchval(WAITING) < 1:
+            pass
+        writing = asyncio.ensure_future(later.fetchval(INSERT, second))
+        while await writer.fetchval(WAITING) < 2:
+            pass
+    assert "retry_attempts_2042_03" in await making
+    assert await writing == "seawall.retry_attempts_2042_03"
+    await writer.close()
+    await later.close()
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+async def test_partitions_row_that_comes_in_meanwhile_is_moved_too(
+    connection, database_dsn, isolation
+):
+    """A writer's uncommitted row in the default partition is waited for, then moved."""
+    late, february = key(2041, 3, 3), datetime(2041, 2, 1, tzinfo=UTC)
+    await ensure_partitions(connection, "seawall", now=february, ahead=0)
+    await connection.execute(f"SET default_transaction_isolation = '{isolation}'")
+    writer = await asyncpg.connect(database_dsn)
+    async with writer.transaction():
+        await writer.fetchval(INSERT, late)
+        making = asyncio.ensure_future(
+            ensure_partitions(connection, "seawall", now=february, ahead=1)
+        )
+        while not await writer.fetchval(WAITING):
+            pass
+    assert "retry_attempts_2041_03" in await making
+    assert await writer.fetchval(WHERE, late) == "seawall.retry_attempts_2041_03"
+    await writer.close()
 
 
 async def test_partitions_many_workers_at_once_make_each_once(connection, database_dsn):
@@ -105,51 +167,55 @@ async def test_partitions_dropped_by_age_take_their_rows(connection):
     assert await connection.fetchval("SELECT count(*) FROM seawall.retry_attempts") == 1
 
 
-PLANS = {
-    "position": (
-        "SELECT position FROM seawall.checkpoints WHERE run_id = 'r' AND step = 's' AND partition = 0",
-        "checkpoints_step",
-    ),
-    "quarantine": (
-        "SELECT reason, count(*) FROM seawall.quarantined_records WHERE run_id = 'r' AND step = 's' "
-        "GROUP BY reason",
-        "quarantined_records_run",
-    ),
-    "latest errors": (
-        "SELECT * FROM seawall.error_details WHERE pipeline_id = 'p' ORDER BY error_id DESC LIMIT 20",
-        "pipeline_id_error_id_idx",
-    ),
-    "transitions": (
-        "SELECT * FROM seawall.circuit_breaker_transitions WHERE run_id = 'r'",
-        "circuit_breaker_transitions_run",
-    ),
-}
+async def test_partitions_dropped_by_many_workers_at_once_are_named_by_one_each(
+    connection, database_dsn
+):
+    for month in range(1, 5):
+        await ensure_partitions(
+            connection, "seawall", now=datetime(2020, month, 1, tzinfo=UTC), ahead=0
+        )
+
+    async def worker():
+        own = await asyncpg.connect(database_dsn)
+        try:
+            return await drop_partitions(
+                own, "seawall", keep=timedelta(days=31), now=datetime(2020, 6, 2, tzinfo=UTC)
+            )
+        finally:
+            await own.close()
+
+    names = sum(await asyncio.gather(*(worker() for _ in range(6))), [])
+    assert len(names) == len(set(names)) == 12
 
 
-@pytest.mark.parametrize("name", PLANS)
-async def test_plan_of_a_hot_query_uses_its_index(connection, name):
-    query, index = PLANS[name]
-    await connection.execute("SET enable_seqscan = off")
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}"))
-    assert index in plan
-    assert "Seq Scan" not in plan
+async def test_partitions_old_rows_of_the_default_are_deleted_younger_ones_stay(connection):
+    now = datetime(2020, 4, 2, tzinfo=UTC)
+    old, young, future = key(2019, 5, 5), key(2020, 3, 15), key(2045, 1, 1)
+    for each in (old, young, future):
+        assert await connection.fetchval(INSERT, each) == "seawall.retry_attempts_default"
+    assert await drop_partitions(connection, "seawall", keep=timedelta(days=31), now=now) == []
+    left = await connection.fetch("SELECT attempt_id FROM seawall.retry_attempts ORDER BY 1")
+    assert [row[0] for row in left] == [young, future]
 
 
-async def test_checkpoint_updates_stay_on_their_page(connection):
-    """HOT: no index is touched by the update of every batch."""
+@pytest.mark.parametrize(
+    "name", ["retry_attempts_archive", "archive_2001_01", "retry_attempts_2001_13"]
+)
+async def test_partitions_one_that_a_user_attached_is_never_dropped(connection, name):
+    start, end = (
+        uuid7_floor(datetime(2001, 1, 1, tzinfo=UTC)),
+        uuid7_floor(datetime(2002, 1, 1, tzinfo=UTC)),
+    )
     await connection.execute(
-        "INSERT INTO seawall.runs (run_id, pipeline_id, status) VALUES ('r', 'p', 'running'); "
-        "INSERT INTO seawall.checkpoints (checkpoint_id, run_id, step) VALUES (gen_random_uuid(), 'r', 's')"
+        f"CREATE TABLE seawall.{name} PARTITION OF seawall.retry_attempts "
+        f"FOR VALUES FROM ('{start}') TO ('{end}')"
     )
-    for n in range(50):
-        await connection.execute(
-            "UPDATE seawall.checkpoints SET position = $1, version = version + 1, read_count = $2, "
-            "updated_at = clock_timestamp()", str(n), n,
-        )  # fmt: skip
-    await connection.execute("SELECT pg_stat_force_next_flush()")
-    await connection.execute("SELECT pg_stat_clear_snapshot()")
-    row = await connection.fetchrow(
-        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'checkpoints'"
-    )
-    assert row["n_tup_upd"] == 50
-    assert row["n_tup_hot_upd"] >= 45
+    assert await drop_partitions(connection, "seawall", keep=timedelta(days=1)) == []
+    assert await connection.fetchval("SELECT to_regclass($1)", f"seawall.{name}") is not None
+
+
+async def test_partitions_keep_out_of_range_drops_nothing(connection):
+    for keep in (timedelta(0), timedelta(days=-1)):
+        with pytest.raises(InvalidConfigError, match="keep=.* must be positive"):
+            await drop_partitions(connection, "seawall", keep=keep)
+    assert await drop_partitions(connection, "seawall", keep=timedelta.max) == []

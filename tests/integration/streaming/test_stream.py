@@ -1,7 +1,10 @@
 """The main job on a real server: loaded once, set aside once, resumed where it stopped."""
 
 import asyncio
+import contextlib
 
+import anyio
+import asyncpg
 import pytest
 
 from seawall import CheckpointError, StaleRunError, TooManyBadRecordsError
@@ -349,3 +352,71 @@ async def test_checkpoint_silent_worker_loses_its_locks_after_its_lease(
             await task
     assert is_connection_lost(caught.value) or isinstance(caught.value, StaleRunError)
     await ledger.check(30)
+
+
+async def test_transaction_savepoints_nest_and_fail_alone(
+    make_manager, connection, ledger, numbers
+):
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        for inner in (ZeroDivisionError, None):
+            try:
+                async with tx.transaction():
+                    await tx.execute("INSERT INTO numbers VALUES (1000, 'x')")
+                    async with tx.transaction():
+                        await tx.execute("INSERT INTO numbers VALUES (1001, 'y')")
+                    with pytest.raises(asyncpg.UniqueViolationError):
+                        async with tx.transaction():
+                            await tx.execute("INSERT INTO numbers VALUES (1000, 'x')")
+                    assert len([row async for row in tx.cursor("SELECT 1 FROM numbers")]) == 12
+                    if inner or batch.first_position == 1:
+                        raise ZeroDivisionError
+            except ZeroDivisionError:
+                assert await tx.fetchval("SELECT count(*) FROM numbers WHERE n >= 1000") == 0
+
+    async with make_manager() as manager:
+        await manager.stream(numbers(10), sink, **JOB)
+    await ledger.check(10)
+
+
+async def test_transaction_that_failed_inside_commits_nothing(
+    make_manager, connection, ledger, numbers
+):
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await tx.execute("SELECT 1 / 0")  # swallowed: the transaction is lost all the same
+
+    async with make_manager() as manager:
+        with pytest.raises(asyncpg.InFailedSQLTransactionError):
+            await manager.stream(numbers(10), sink, retry_options={"max_retries": 0}, **JOB)
+        await ledger.check(0)
+        await manager.stream(numbers(10), "numbers", **JOB)
+    await ledger.check(10)
+
+
+@pytest.mark.parametrize("limit", [asyncio.timeout, anyio.fail_after])
+async def test_transaction_savepoint_cut_off_by_a_timeout_is_undone(
+    make_manager, connection, ledger, numbers, limit
+):
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        cut = False
+        try:
+            scope = limit(0.1)
+            with contextlib.ExitStack() as sync:
+                async with contextlib.AsyncExitStack() as stack:
+                    if hasattr(scope, "__aenter__"):
+                        await stack.enter_async_context(scope)
+                    else:
+                        sync.enter_context(scope)
+                    async with tx.transaction():
+                        await tx.execute("INSERT INTO numbers VALUES (1000, 'x')")
+                        await tx.execute("SELECT pg_sleep(10)")
+        except TimeoutError:
+            cut = True
+        assert cut
+
+    async with make_manager() as manager:
+        await manager.stream(numbers(10), sink, **JOB)
+    await ledger.check(10)

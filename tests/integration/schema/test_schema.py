@@ -1,0 +1,152 @@
+"""The tables themselves: described, keyed, and their hot queries planned as meant."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from seawall.postgres import checkpoint_store, quarantine_store
+from seawall.postgres.names import in_schema
+from seawall.postgres.partitions import ensure_partitions
+
+TABLES = {
+    "error_details", "checkpoints", "quarantined_records", "circuit_breaker_states",
+    "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
+    "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
+    "schema_migrations",
+}  # fmt: skip
+
+COLUMNS = """
+SELECT c.relname AS table, a.attname AS column, obj_description(c.oid, 'pg_class') AS about_table,
+       col_description(c.oid, a.attnum) AS about_column
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = 'seawall' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+
+# Foreign keys whose columns no index begins with: deleting the parent would read the whole child.
+BARE_FOREIGN_KEYS = """
+SELECT k.conname FROM pg_constraint k
+WHERE k.contype = 'f' AND k.connamespace = 'seawall'::regnamespace AND NOT EXISTS (
+    SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indpred IS NULL
+    AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] = k.conkey)
+"""
+
+# 2,000 runs of 20 pipelines with two steps, ten quarantined records and ten errors each, the
+# errors spread over January and February 2026.
+FILL = """
+INSERT INTO seawall.runs (run_id, pipeline_id, status)
+SELECT 'r' || n, 'p' || n % 20, 'succeeded' FROM generate_series(1, 2000) n;
+INSERT INTO seawall.checkpoints (checkpoint_id, run_id, step)
+SELECT gen_random_uuid(), 'r' || n, s FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
+INSERT INTO seawall.quarantined_records
+    (record_id, quarantine_id, run_id, pipeline_id, step, payload, error_type, reason)
+SELECT gen_random_uuid(), gen_random_uuid(), 'r' || n % 2000, 'p', 'a', '{}', 'data', 'bad'
+FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_details
+    (error_id, occurred_at, pipeline_id, run_id, error_type, exception_type, message, fingerprint)
+SELECT (lpad(to_hex(1767225600000 + n * 250000), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid,
+       now(), 'p' || n % 20, 'r' || n % 2000, 'data', 'E', 'm', 'f'
+FROM generate_series(1::bigint, 20000) n;
+INSERT INTO seawall.circuit_breaker_transitions
+    (transition_id, service_name, from_state, to_state, epoch, run_id, occurred_at)
+SELECT gen_random_uuid(), 's' || n % 50, 'closed', 'open', 1, 'r' || n % 2000, now()
+FROM generate_series(1, 20000) n;
+ANALYZE;
+"""
+
+# A query, its arguments, and how the name of each index ends that it may use. The program's own
+# queries, where it has them already.
+KEY = uuid.UUID(int=1)
+PLANS = {
+    "position of a step": (checkpoint_store._LOAD, ("r7", "a", 0), "checkpoints_step"),
+    "save of a batch": (
+        checkpoint_store._SAVE, (KEY, 1, 1, "1", 0, 0, 0, 0, 0), "checkpoints_pkey",
+    ),
+    "settling of a commit": (checkpoint_store._SETTLE, (KEY,), "checkpoints_pkey"),
+    "quarantine of a step": (
+        quarantine_store.BY_REASON, ("r7", "a", 0), "quarantined_records_run",
+    ),
+    "latest errors of a pipeline": (
+        "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
+        "ORDER BY error_id DESC LIMIT 20",
+        ("p7",), "_pipeline_id_error_id_idx",
+    ),
+    "breakers of a run": (
+        "SELECT * FROM {schema}.circuit_breaker_transitions WHERE run_id = $1",
+        ("r7",), "circuit_breaker_transitions_run",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+async def connection(database_dsn):
+    connection = await asyncpg.connect(database_dsn)
+    yield connection
+    await connection.close()
+
+
+async def test_schema_every_table_is_there_and_it_and_each_column_is_described(connection):
+    rows = await connection.fetch(COLUMNS)
+    assert {row["table"] for row in rows} == TABLES
+    assert [row["table"] for row in rows if not row["about_table"]] == []
+    bare = [f"{row['table']}.{row['column']}" for row in rows if not row["about_column"]]
+    assert bare == []
+
+
+async def test_schema_every_foreign_key_has_an_index(connection):
+    assert await connection.fetch(BARE_FOREIGN_KEYS) == []
+
+
+def _nodes(plan):
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+async def test_plans_of_the_hot_queries_at_volume_read_their_index_alone(connection):
+    await ensure_partitions(connection, "seawall", now=datetime(2026, 1, 1, tzinfo=UTC), ahead=1)
+    await connection.execute(FILL)
+    for name, (query, arguments, index) in PLANS.items():
+        explain = in_schema(f"EXPLAIN (FORMAT JSON) {query}", "seawall")
+        plan = json.loads(await connection.fetchval(explain, *arguments))[0]["Plan"]
+        nodes = list(_nodes(plan))
+        used = {node["Index Name"] for node in nodes if "Index Name" in node}
+        assert used, name
+        assert all(each.endswith(index) for each in used), (name, used)
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}, name
+
+
+async def test_plan_of_the_latest_errors_stops_at_its_limit(connection):
+    """Merged from the partitions in the order of their indexes: nothing is sorted."""
+    await ensure_partitions(connection, "seawall", now=datetime(2026, 1, 1, tzinfo=UTC), ahead=1)
+    await connection.execute(FILL)
+    query, arguments, _ = PLANS["latest errors of a pipeline"]
+    explain = in_schema(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", "seawall")
+    nodes = list(_nodes(json.loads(await connection.fetchval(explain, *arguments))[0]["Plan"]))
+    assert "Sort" not in {node["Node Type"] for node in nodes}
+    assert sum(node["Actual Rows"] for node in nodes if "Relation Name" in node) <= 22
+
+
+async def test_checkpoint_saves_stay_on_their_page(connection):
+    """HOT, on full pages too: no index is touched, and the page keeps room for the new version."""
+    await connection.execute(
+        "INSERT INTO seawall.runs (run_id, pipeline_id, status) VALUES ('r', 'p', 'running')"
+    )
+    keys = await connection.fetch(
+        "INSERT INTO seawall.checkpoints (checkpoint_id, run_id, step, partition) "
+        "SELECT gen_random_uuid(), 'r', 's', n FROM generate_series(1, 300) n "
+        "RETURNING checkpoint_id"
+    )
+    save = in_schema(checkpoint_store._SAVE, "seawall")
+    for n, row in enumerate(keys):
+        await connection.execute(save, row["checkpoint_id"], 0, 0, str(n), n, n, 0, 1, 0)
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    await connection.execute("SELECT pg_stat_clear_snapshot()")
+    row = await connection.fetchrow(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'checkpoints'"
+    )
+    assert row["n_tup_upd"] == 300
+    assert row["n_tup_hot_upd"] == 300
