@@ -50,7 +50,7 @@ async def main():
             )
         ]
         async with ErrorRecoveryManager(dsn, pipeline_id="bench") as manager:
-            for size, count in ((10_000, 100_000), (1_000, 30_000)):
+            for size, count in ((10_000, 100_000), (1_000, 100_000)):
                 part = rows[:count]
                 mappings = [dict(zip(names, row, strict=True)) for row in part]
                 times = {"bare COPY": [], "checkpointed": [], "mappings": []}
