@@ -57,3 +57,5 @@ async def test_api_closed_while_a_request_hangs_ends_at_once():
                     tasks.start_soon(outcome, client, f"{api.url}/carriers/UA")
                     while api._requests < 2:
                         await anyio.sleep(0.01)
+            while api._writers:  # the handler that hung has ended too
+                await anyio.sleep(0.01)
