@@ -132,6 +132,7 @@ RECORDS = st.recursive(
 @example({"a\x00": "\x00", "\ud800": ["\udfff\ud83d\ude00"]})
 @example(({"a": {1: (None, {2.5})}}, [()], {}))
 @example((2**63, -(2**63) - 1, 2**64, -0.0, float("nan"), float("-inf")))
+@example(-float("nan"))
 @example("\\u0000 as text")
 def test_record_encoded_and_decoded_comes_back_the_same(record):
     """Values, types, order of keys, zones and signs all survive."""

@@ -51,7 +51,10 @@ def _from_int(value: int) -> Any:
 
 
 def _from_float(value: float) -> Any:
-    return value if math.isfinite(value) else {"$float": repr(value)}
+    if math.isfinite(value):
+        return value
+    # repr says nothing of a NaN's sign, which float() would read.
+    return {"$float": "-nan" if math.isnan(value) and math.copysign(1, value) < 0 else repr(value)}
 
 
 def _from_bytes(value: bytes) -> Any:
