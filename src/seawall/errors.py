@@ -49,6 +49,64 @@ class CircuitOpenError(RefusedError):
         return f"circuit breaker {self.service_name!r} is open{wait}"
 
 
+class BulkheadFullError(RefusedError):
+    """Raised instead of calling where a bulkhead has no slot, and no room or time to wait for one.
+
+    Attributes:
+        bulkhead: its name.
+    """
+
+    @property
+    def bulkhead(self) -> str:
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"bulkhead {self.bulkhead!r} is full"
+
+
+class RateLimitedError(RefusedError):
+    """Raised instead of calling where a rate limiter has no token in time.
+
+    Attributes:
+        limiter: its name.
+        retry_after: seconds until it has one.
+    """
+
+    @property
+    def limiter(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def retry_after(self) -> float | None:  # type: ignore[override]
+        value = self.args[1]
+        return None if value is None else float(value)
+
+    def __str__(self) -> str:
+        wait = "" if self.retry_after is None else f"; next token in {self.retry_after:.3f} s"
+        return f"rate limiter {self.limiter!r} refused the call{wait}"
+
+
+class RetryBudgetExhaustedError(RefusedError):
+    """Raised by ``RetryBudget.acquire_permission`` where the service's retries are used up.
+
+    Attributes:
+        service_name: the budget's name.
+        retry_after: seconds until it has a token again, or None where only successes fill it.
+    """
+
+    @property
+    def service_name(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def retry_after(self) -> float | None:  # type: ignore[override]
+        value = self.args[1]
+        return None if value is None else float(value)
+
+    def __str__(self) -> str:
+        return f"the retry budget of {self.service_name!r} is used up"
+
+
 class DeadlineExceededError(SeawallError, TimeoutError):
     """Raised when a call's ``deadline`` ended it in the middle of an attempt."""
 
