@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, overload
 
 from seawall.circuitbreaker import CircuitBreaker
+from seawall.compiled import compiled
 from seawall.errors import InvalidConfigError
 from seawall.fallback import fallback as fall_back_to
 from seawall.operation import AsyncOperation, as_coroutine_function, like, name_of
@@ -117,7 +118,7 @@ class Policy:
         if retry.attempt_timeout is not None:
             run = limited(run, retry.attempt_timeout, name)
         retry = dataclasses.replace(retry, attempt_timeout=None, breaker=breaker)
-        if is_plain(retry):
+        if is_plain(retry) and breaker.options.is_simple:
             return _fused(retry, breaker, run, name)
         return retried(retry, breaker.guard(run), name)
 
@@ -126,28 +127,41 @@ def _fused(
     policy: RetryPolicy, breaker: CircuitBreaker, operation: AsyncOperation, name: str
 ) -> AsyncOperation:
     """Retry around breaker in one frame, while the breaker is closed."""
-    machine, on_error = breaker.machine, breaker.on_error
     guarded = breaker.guard(operation)
-    retried_otherwise = retried(policy, guarded, name)
+    return compiled(
+        _FUSED,
+        operation,
+        machine=breaker.machine,
+        on_error=breaker.on_error,
+        otherwise=retried(policy, guarded, name),
+        guarded=guarded,
+        ledger=ledger,
+        policy=policy,
+        name=name,
+        Attempts=Attempts,
+        resume=resume,
+    )
 
-    async def retrying(*args: Any, **kwargs: Any) -> Any:
-        window = machine.window
-        if window is None:
-            return await retried_otherwise(*args, **kwargs)
-        since = ledger.count
-        try:
-            result = await operation(*args, **kwargs)
-        except Exception as error:
-            on_error(window, error)
-            attempts = Attempts(policy, name, since)
-            if not attempts.go_on(error):
-                raise
-        else:
-            window.successes += 1
-            return result
-        return await resume(attempts, guarded, args, kwargs)
 
-    return retrying
+# As the breaker's own guard, with the retry's first attempt in the same frame.
+_FUSED = """
+async def retrying($params):
+    window = machine.window
+    if window is None:
+        return await otherwise($passed)
+    since = ledger.count
+    try:
+        result = await operation($passed)
+    except Exception as error:
+        on_error(window, error)
+        attempts = Attempts(policy, name, since)
+        if not attempts.go_on(error):
+            raise
+    else:
+        window.successes += 1
+        return result
+    return await resume(attempts, guarded, $packed)
+"""
 
 
 def _of_type(name: str, value: R, kind: type) -> R:

@@ -36,7 +36,7 @@ class BreakerModel(RuleBasedStateMachine):
             }
         else:
             options |= {"failure_threshold": threshold}
-        self.machine = Machine(BreakerOptions(**options))
+        self.machine = Machine(BreakerOptions(**options), 0.0)
         self.permitted, self.threshold, self.rate = permitted, threshold, rate
         self.now = 0.0
         self.enter(CLOSED, first=True)
@@ -69,7 +69,7 @@ class BreakerModel(RuleBasedStateMachine):
             assert transition is not None
         else:
             assert transition is None
-        permit = self.machine.admit()
+        permit = self.machine.admit(self.now)
         if self.state in (CLOSED, DISABLED):
             assert permit is not None
         elif self.state is HALF_OPEN:
@@ -83,7 +83,7 @@ class BreakerModel(RuleBasedStateMachine):
     def succeed(self, call):
         if call is None:
             return
-        transition = self.machine.succeeded(call.permit)
+        transition = self.machine.succeeded(call.permit, self.now)
         before = (self.state, self.period)
         if call.period == self.period:
             if self.state is HALF_OPEN:
@@ -114,7 +114,7 @@ class BreakerModel(RuleBasedStateMachine):
 
     @rule(state=st.sampled_from([FORCED_OPEN, DISABLED, CLOSED]))
     def force(self, state):
-        self.machine.force(state)
+        self.machine.enter(state, self.now)
         if state is not self.state or state is CLOSED:
             self.enter(state)
 

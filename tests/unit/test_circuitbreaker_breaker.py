@@ -42,13 +42,15 @@ def as_call(breaker, operation):
 
 def as_permission(breaker, operation):
     async def by_hand(*args, **kwargs):
-        permit = breaker.acquire_permission()
+        permit = await breaker.acquire_permission()
+        time = asyncio.get_running_loop().time
+        started = time()
         try:
             result = await operation(*args, **kwargs)
         except BaseException as error:
-            breaker.on_error(permit, error)
+            breaker.on_error(permit, error, time() - started)
             raise
-        breaker.on_success(permit)
+        breaker.on_success(permit, time() - started)
         return result
 
     return by_hand
@@ -313,7 +315,7 @@ async def test_listener_that_raises_or_reenters_harms_nobody(make, caplog):
     def reenter(_):
         seen.append((breaker.state, breaker.snapshot().epoch))
         with pytest.raises(CircuitOpenError):
-            breaker.acquire_permission()
+            breaker.acquire_permission().send(None)
         raise ZeroDivisionError
 
     seen = []
@@ -349,7 +351,7 @@ async def test_disabled_lets_all_through(make):
     breaker.disable()
     await fail(breaker(Script(ConnectionError)), 20)
     assert breaker.state is CircuitState.DISABLED
-    assert breaker.snapshot().failure_count == 20
+    assert breaker.snapshot().failure_count == 0
 
 
 async def test_snapshot_shows_the_breaker(make):
@@ -456,6 +458,18 @@ async def test_wall_clock_that_steps_changes_nothing(make, monkeypatch):
         ({"timeout": 0}, "timeout=0: must be a number, above 0"),
         ({"permitted_calls": 0}, "permitted_calls=0"),
         ({"ignored": (KeyboardInterrupt,)}, "ignored="),
+        ({"recorded": BaseException}, "recorded="),
+        ({"failed_result": 5}, "failed_result=5: must be a function of a result"),
+        ({"max_wait": 0}, "max_wait=0"),
+        ({"timeout_factor": 0.5}, "timeout_factor=0.5: must be a number, 1 or more"),
+        ({"timeout_jitter": 2}, "timeout_jitter=2"),
+        ({"slow_call_duration": 1, "failure_rate_threshold": 50}, "give both"),
+        ({"slow_call_rate_threshold": 50, "failure_rate_threshold": 50}, "give both"),
+        (
+            {"slow_call_rate_threshold": 50, "slow_call_duration": 1},
+            "slow_call_rate_threshold=50: needs failure_rate_threshold",
+        ),
+        ({"sliding_window_seconds": 60}, "sliding_window_seconds=60: needs failure_rate_threshold"),
         ({"ignored": "KeyError"}, "ignored='KeyError'"),
     ],
 )
@@ -501,3 +515,115 @@ def test_registry_with_an_option_out_of_range_makes_no_breaker():
     with pytest.raises(InvalidConfigError):
         registry.get("api", timeout=-1)
     assert len(registry) == 0
+
+
+async def test_count_only_lets_all_through_and_counts(make):
+    """METRICS_ONLY: the figures are there, the breaker never opens."""
+    breaker = make(failure_threshold=1)
+    breaker.count_only()
+    await fail(breaker(Script(ConnectionError)), 20)
+    assert (breaker.state, breaker.snapshot().failure_count) == (CircuitState.METRICS_ONLY, 20)
+    breaker.reset()
+    assert breaker.state is CircuitState.CLOSED
+
+
+@EVERY_FORM
+async def test_slow_calls_open_at_their_rate(form, make, clock):
+    """A service that answers late is left alone as one that fails."""
+    breaker = make(
+        failure_rate_threshold=100,
+        slow_call_duration=2,
+        slow_call_rate_threshold=50,
+        minimum_calls=4,
+    )
+
+    async def answer(seconds):
+        await clock.sleep(seconds)
+        return seconds
+
+    call = form(breaker, answer)
+    assert [await call(seconds) for seconds in (0.1, 3, 0.1, 1.9)] == [0.1, 3, 0.1, 1.9]
+    assert breaker.snapshot().slow_count == 1
+    await call(2)
+    assert breaker.state is CircuitState.CLOSED
+    await call(2)
+    assert breaker.state is CircuitState.OPEN
+    assert "took 2.000 s" in breaker.snapshot().reason
+
+
+@EVERY_FORM
+async def test_time_window_forgets_what_is_old(form, make, clock):
+    """Failures an hour apart say nothing about the service."""
+    breaker = make(failure_rate_threshold=50, sliding_window_seconds=60, minimum_calls=3)
+    call = form(breaker, Script(ConnectionError))
+    for _ in range(5):
+        await fail(call)
+        await clock.sleep(3600)
+    assert breaker.state is CircuitState.CLOSED
+    await fail(call, 3)
+    assert breaker.state is CircuitState.OPEN
+
+
+@pytest.mark.parametrize("form", [as_decorator, as_call])
+async def test_failed_result_counts_and_is_returned(form, make):
+    """A 503 that comes as a value opens the breaker too."""
+    breaker = make(failed_result=lambda status: status >= 500)
+
+    async def answer(status):
+        return status
+
+    call = form(breaker, answer)
+    assert [await call(status) for status in (503, 500, 200, 503, 502)] == [503, 500, 200, 503, 502]
+    assert breaker.state is CircuitState.CLOSED
+    await call(503)
+    assert breaker.state is CircuitState.OPEN
+
+
+@pytest.mark.parametrize("form", [as_decorator, as_call])
+async def test_failed_result_of_a_trial_opens_again(form, make, clock):
+    """In half-open too."""
+    breaker = make(failure_threshold=1, failed_result=lambda value: value is None)
+
+    async def nothing():
+        return None
+
+    await form(breaker, nothing)()
+    await clock.sleep(10)
+    await form(breaker, nothing)()
+    assert (breaker.state, breaker.snapshot().opened_count) == (CircuitState.OPEN, 2)
+
+
+@EVERY_FORM
+async def test_recorded_types_alone_count(form, make):
+    """`recorded` takes the place of the decision by error type; `ignored` still wins."""
+    breaker = make(failure_threshold=2, recorded=(ValueError,), ignored=(UnicodeError,))
+    await fail(form(breaker, Script(ConnectionError)), 5)
+    await fail(form(breaker, Script(UnicodeError)), 5, UnicodeError)
+    assert breaker.snapshot().failure_count == 0
+    group = ExceptionGroup("both", [ConnectionError(), ValueError()])
+    await fail(form(breaker, Script(group)), 2, ExceptionGroup)
+    assert breaker.state is CircuitState.OPEN
+
+
+@EVERY_FORM
+async def test_hung_trial_gives_way_after_max_wait(form, make, clock):
+    """A trial that never ends doesn't keep the breaker half-open for ever."""
+    breaker = make(failure_threshold=1, max_wait=5)
+    await fail(form(breaker, Script(ConnectionError)))
+    await clock.sleep(10)
+    hung = asyncio.ensure_future(form(breaker, clock.sleep)(100))
+    await clock.sleep(5)
+    with pytest.raises(CircuitOpenError) as refused:
+        await form(breaker, Script(1))()
+    assert refused.value.retry_after == 10
+    await clock.sleep(10)
+    assert await form(breaker, Script(1))() == 1
+    await hung
+    assert breaker.state is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "a\x00b", 3, None])
+def test_name_that_could_not_be_shared_is_refused(name):
+    """It travels in a notification and is a key."""
+    with pytest.raises(InvalidConfigError, match="1 to 255 characters"):
+        CircuitBreaker(name)

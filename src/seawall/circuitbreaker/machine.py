@@ -4,10 +4,14 @@ Each state has an epoch, and so has each permit: an outcome of an earlier epoch 
 """
 
 import math
+import random
+from collections.abc import Callable
 
 from seawall.circuitbreaker.options import BreakerOptions
 from seawall.circuitbreaker.state import CircuitState, Transition
-from seawall.circuitbreaker.window import Permit, UncountedWindow, Window
+from seawall.circuitbreaker.window import Counts, Permit, UncountedWindow, Window
+
+_COUNTING = (CircuitState.CLOSED, CircuitState.METRICS_ONLY)
 
 
 class Trial(Permit):
@@ -23,36 +27,54 @@ class Trial(Permit):
 class Machine:
     """One breaker's state. Belongs to the tasks of one event loop; no method waits.
 
+    Args:
+        options: the rules.
+        now: the present moment, seconds.
+        draw: a random number from 0 to 1, for the jitter of a break.
+
     Attributes:
         state: the present state.
         epoch: its number; grows with each.
         window: the record, and the permit, of a call that goes through without asking; None where
             ``advance`` and ``admit`` must be asked.
         open_until: the moment that ends OPEN, infinity in FORCED_OPEN, else minus infinity.
+        opened_count: openings since it was last closed.
+        tripped_by: the counts that opened it, while it is open or half-open.
     """
 
-    __slots__ = ("_options", "_trials", "epoch", "open_until", "state", "window")
+    __slots__ = (
+        "_draw", "_options", "_trial_until", "_trials", "epoch", "open_until", "opened_count",
+        "state", "tripped_by", "window",
+    )  # fmt: skip
 
-    def __init__(self, options: BreakerOptions) -> None:
-        self._options = options
-        self._trials = 0
+    def __init__(
+        self, options: BreakerOptions, now: float, draw: Callable[[], float] = random.random
+    ) -> None:
+        self._options, self._draw = options, draw
+        self._trials, self._trial_until = 0, math.inf
         self.state = CircuitState.CLOSED
         self.epoch = 1
-        self.window: Window | None = options.new_window(1)
+        self.window: Window | None = options.new_window(1, now)
         self.open_until = -math.inf
+        self.opened_count = 0
+        self.tripped_by = Counts()
 
     def advance(self, now: float) -> Transition | None:
-        """Go from OPEN to HALF_OPEN where its time has passed."""
+        """Go on where time has passed: OPEN to HALF_OPEN, or back where a trial took too long."""
         if self.state is CircuitState.OPEN and now >= self.open_until:
-            return self._enter(CircuitState.HALF_OPEN)
+            return self._enter(CircuitState.HALF_OPEN, now)
+        if self.state is CircuitState.HALF_OPEN and now >= self._trial_until:
+            return self._open(now)
         return None
 
-    def admit(self) -> Permit | None:
+    def admit(self, now: float) -> Permit | None:
         """A permit for one call, to be given to ``succeeded``, ``failed`` or ``released``."""
         if self.window is not None:
             return self.window
         if self.state is CircuitState.HALF_OPEN and self._trials < self._options.permitted_calls:
             self._trials += 1
+            if self._options.max_wait is not None:
+                self._trial_until = min(self._trial_until, now + self._options.max_wait)
             return Trial(self.epoch)
         return None
 
@@ -62,35 +84,65 @@ class Machine:
             return None
         return max(0.0, self.open_until - now)
 
-    def succeeded(self, permit: Permit) -> Transition | None:
+    def succeeded(self, permit: Permit, now: float) -> Transition | None:
         """A permitted call succeeded: a trial closes the breaker."""
         if isinstance(permit, Window):
+            if now >= permit.bucket_end:
+                permit.roll(now)
             permit.successes += 1
             return None
-        return self._enter(CircuitState.CLOSED) if self._settle(permit) else None
+        return self._enter(CircuitState.CLOSED, now) if self._settle(permit) else None
 
-    def failed(self, permit: Permit, now: float) -> Transition | None:
+    def succeeded_slowly(self, permit: Permit, now: float) -> Transition | None:
+        """A permitted call succeeded late: the slow-call rate may open the breaker."""
+        if not isinstance(permit, Window):
+            return self._enter(CircuitState.CLOSED, now) if self._settle(permit) else None
+        return self._tripped(permit, now, permit.record_slow_success(now))
+
+    def failed(self, permit: Permit, now: float, *, slow: bool = False) -> Transition | None:
         """A permitted call failed: a trial opens the breaker, else the window's rule may."""
         if isinstance(permit, Window):
-            tripped = permit is self.window and permit.record_failure()
-        else:
-            tripped = self._settle(permit)
-        if not tripped:
-            return None
-        return self._enter(CircuitState.OPEN, now + self._options.timeout)
+            if permit is not self.window:
+                return None
+            return self._tripped(permit, now, permit.record_failure(now, slow=slow))
+        return self._open(now) if self._settle(permit) else None
 
     def released(self, permit: Permit) -> None:
         """A permitted call ended without a verdict; its permit is free again."""
-        self._settle(permit)
+        if self._settle(permit) and self._trials == 0:
+            self._trial_until = math.inf
 
-    def force(self, state: CircuitState) -> Transition | None:
-        """Enter ``state`` by an operator's will; None where it is the present one."""
+    def enter(
+        self, state: CircuitState, now: float, seconds: float = math.inf
+    ) -> Transition | None:
+        """Enter ``state`` by the will of an operator or the fleet; None where it is the present.
+
+        A breaker that is closed begins a new record all the same; one that is open gets the new
+        end of its break.
+
+        Args:
+            state: the state to be in.
+            now: the present moment.
+            seconds: how long OPEN lasts.
+        """
         if state is self.state and state is not CircuitState.CLOSED:
+            if state is CircuitState.OPEN:
+                self.open_until = now + seconds
             return None
         before = self.state
-        until = math.inf if state is CircuitState.FORCED_OPEN else -math.inf
-        transition = self._enter(state, until)
+        transition = self._enter(state, now, now + seconds)
         return None if before is state else transition
+
+    def _tripped(self, window: Window, now: float, tripped: bool) -> Transition | None:
+        # In METRICS_ONLY the rule is evaluated and nothing follows.
+        if not tripped or window is not self.window or self.state is not CircuitState.CLOSED:
+            return None
+        self.tripped_by = window.counts(now)
+        return self._open(now)
+
+    def _open(self, now: float) -> Transition:
+        seconds = self._options.open_seconds(self.opened_count + 1, self._draw)
+        return self._enter(CircuitState.OPEN, now, now + seconds)
 
     def _settle(self, permit: Permit) -> bool:
         """Take a trial's permit back; False where it is stale or was settled before."""
@@ -100,14 +152,23 @@ class Machine:
         self._trials -= 1
         return True
 
-    def _enter(self, state: CircuitState, until: float = -math.inf) -> Transition:
+    def _enter(self, state: CircuitState, now: float, until: float = -math.inf) -> Transition:
         before, self.state = self.state, state
         self.epoch += 1
-        self._trials = 0
-        self.open_until = until
+        self._trials, self._trial_until = 0, math.inf
         self.window = None
-        if state is CircuitState.CLOSED:
-            self.window = self._options.new_window(self.epoch)
-        elif state is CircuitState.DISABLED:
-            self.window = UncountedWindow(self.epoch)
+        self.open_until = -math.inf
+        if state is CircuitState.OPEN:
+            self.open_until = until
+            self.opened_count += 1
+        elif state is CircuitState.FORCED_OPEN:
+            self.open_until = math.inf
+        elif state is not CircuitState.HALF_OPEN:
+            self.opened_count, self.tripped_by = 0, Counts()
+            counting = state in _COUNTING
+            self.window = (
+                self._options.new_window(self.epoch, now)
+                if counting
+                else UncountedWindow(self.epoch)
+            )
         return Transition(before, state, self.epoch)

@@ -1,22 +1,23 @@
-"""The states of a circuit breaker, and one step between two of them."""
+"""The states of a circuit breaker."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class CircuitState(StrEnum):
-    """Whether calls go through."""
+    """What a breaker does with a call."""
 
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
     FORCED_OPEN = "forced_open"
     DISABLED = "disabled"
+    METRICS_ONLY = "metrics_only"
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of state; ``epoch`` is the number of the state that it leads to."""
+    """A change of state, and the epoch that it began."""
 
     from_state: CircuitState
     to_state: CircuitState
