@@ -52,6 +52,9 @@ _RANGES = {
     "checkpoint_interval_minutes": Range(float, low_open=True),
     "lease_seconds": Range(float, 1),
     "quorum": Range(int, 1),
+    "permit_lease_seconds": Range(float, low_open=True),
+    "breaker_poll_seconds": Range(float, low_open=True),
+    "caller_seconds": Range(float, low_open=True),
     "pool_size": Range(int, 2, 1000),
     "connect_timeout": Range(float, low_open=True),
     "bad_record_tolerance": Range(float, 0, 1),
@@ -74,7 +77,12 @@ class RecoveryConfig:
         checkpoint_batch_size: records a batch.
         checkpoint_interval_minutes: minutes after which an unfinished batch is committed as it is.
         lease_seconds: seconds that a silent worker keeps its step, and its locks.
-        quorum: workers that must see a service fail before the fleet's breaker opens.
+        quorum: workers that must see a service fail before the fleet's breaker opens; all of those
+            that called it lately, where they are fewer.
+        permit_lease_seconds: how long a breaker's trial call outlives a worker that died in it.
+        breaker_poll_seconds: between two regular exchanges of the breakers' states, beside the
+            notifications.
+        caller_seconds: how long after its last call a worker counts as one that calls a service.
         listen_dsn: DSN for LISTEN where ``dsn`` leads to a transaction pooler.
         require_dsn: refuse to start the embedded PostgreSQL.
         pool_size: connections at the most.
@@ -99,6 +107,9 @@ class RecoveryConfig:
     checkpoint_interval_minutes: float = 5
     lease_seconds: float = 30
     quorum: int = 2
+    permit_lease_seconds: float = 10.0
+    breaker_poll_seconds: float = 5.0
+    caller_seconds: float = 60.0
     listen_dsn: str | None = None
     require_dsn: bool = False
     pool_size: int = 10

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from seawall.checkpoint import Checkpoint, Step, StepKey, StreamReport, Tolerance
 from seawall.checkpoint.stream import Sink, StreamSource, Transform, stream
-from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker
+from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker, CircuitState
 from seawall.classification import Classifier, ErrorType, default_classifier, should_retry
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus
@@ -57,7 +57,9 @@ class ErrorRecoveryManager:
         self.bus = EventBus()
         self.classifier = classifier
         self._breakers = BreakerRegistry(bus=self.bus, classifier=classifier)
-        self._services = Services(dsn, self.config, pipeline_id, schema, self.bus, classifier)
+        self._services = Services(
+            dsn, self.config, pipeline_id, schema, self.bus, classifier, self._breakers
+        )
 
     async def start(self) -> Self:
         """Connect to the database, migrate it, and start recording.
@@ -145,10 +147,27 @@ class ErrorRecoveryManager:
     def circuit_breaker(self, service_name: str, **options: Any) -> CircuitBreaker:
         """The named breaker: a decorator, and ``async with breaker:``, and ``breaker.call``.
 
+        While the manager is started it is shared by every worker on the same database, unless
+        made with ``scope="local"``. Options are those of ``BreakerOptions``.
+
         Raises:
             InvalidConfigError: the breaker exists with other options, or one is out of range.
         """
         return self._breaker(service_name, options)
+
+    async def force_circuit_breaker(
+        self, service_name: str, state: CircuitState, *, reason: str, seconds: float = 300.0
+    ) -> None:
+        """Take the whole fleet's breaker to ``state``, whatever it was.
+
+        Args:
+            service_name: the breaker; no worker need have it yet.
+            state: FORCED_OPEN and DISABLED stay until the next ``force_circuit_breaker``; CLOSED
+                and OPEN go on by the rules; METRICS_ONLY counts and lets all calls through.
+            reason: who and why, for those who look at it.
+            seconds: how long OPEN lasts.
+        """
+        await self._services.force_circuit_breaker(service_name, state, seconds, reason)
 
     async def implement_fallback_strategy(
         self, primary: Callable[..., Any], *fallbacks: Callable[..., Any], **options: Any

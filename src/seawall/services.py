@@ -10,6 +10,8 @@ from uuid import UUID
 import anyio
 
 from seawall.checkpoint import Rejection, StepKey
+from seawall.circuitbreaker import BreakerRegistry, CircuitState
+from seawall.circuitbreaker.fleet import BreakerFleet
 from seawall.classification import Classifier, ErrorType
 from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
@@ -18,12 +20,13 @@ from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
 from seawall.postgres import quarantine_store
+from seawall.postgres.breaker_store import PostgresBreakerStore
 from seawall.postgres.checkpoint_store import PostgresCheckpointStore
 from seawall.postgres.database import Database
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.quarantine.bulk import records_of
-from seawall.recorder import COLUMNS, Recorder
+from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.scope import Scope, current_scope
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
@@ -43,7 +46,9 @@ class Services:
         schema: str,
         bus: EventBus,
         classifier: Classifier,
+        breakers: BreakerRegistry,
     ) -> None:
+        self._breakers = breakers
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         self._describer = ErrorDescriber(classifier)
@@ -63,13 +68,24 @@ class Services:
             "quarantined_records": quarantine_store.COLUMNS,
         }
         self._recorder = Recorder(PostgresRecordStore(self.database, columns))
+        self._breaker_store = PostgresBreakerStore(
+            self.database, listen_dsn=self._config.listen_dsn
+        )
+        self._fleet = BreakerFleet(
+            self._breaker_store,
+            worker_id=f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}",
+            quorum=self._config.quorum,
+            lease_seconds=self._config.permit_lease_seconds,
+            poll_seconds=self._config.breaker_poll_seconds,
+            live_seconds=self._config.caller_seconds,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
 
     async def start(self) -> None:
         """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
         if self._pid != os.getpid():
-            _inherited.append((self.database, self._writer))
+            _inherited.append((self.database, self._writer, self._fleet))
             self._users, self._pid = 0, os.getpid()
             self._prepare()
         if self._users:
@@ -81,6 +97,8 @@ class Services:
         self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
         self._unsubscribe = self._bus.subscribe(self._recorder.hear)
         self._users = 1
+        self._breakers.share = self._fleet.attach
+        await self._fleet.start(self._breakers.shared(), self._config.connect_timeout)
 
     async def aclose(self) -> None:
         """Write what waits (for at most 15 s), then close what was opened."""
@@ -88,9 +106,11 @@ class Services:
             self._users = max(0, self._users - 1)
             return
         self._users = 0
-        self._unsubscribe()
+        self._breakers.share = None
         writer, self._writer = self._writer, None
         with anyio.CancelScope(shield=True):
+            await self._fleet.aclose()
+            self._unsubscribe()
             with anyio.move_on_after(_CLOSE_SECONDS):
                 await self._recorder.flush()
             await writer.stop()
@@ -116,6 +136,13 @@ class Services:
     @property
     def runs(self) -> PostgresRunStore:
         return self._opened()._runs  # noqa: SLF001 - this very object
+
+    async def force_circuit_breaker(
+        self, service_name: str, state: CircuitState, seconds: float, reason: str
+    ) -> None:
+        """Take the fleet's breaker to ``state``; it is there when this returns."""
+        fleet = self._opened()._fleet  # noqa: SLF001 - this very object
+        fleet.hear(await self._breaker_store.force(service_name, state, seconds, reason))
 
     async def log_error(
         self,

@@ -1,8 +1,8 @@
 """Breakers by the service that they guard."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Unpack
+from collections.abc import Callable, Iterator
+from typing import Literal, Unpack
 
 from seawall.circuitbreaker.breaker import CircuitBreaker
 from seawall.circuitbreaker.options import BreakerKeywords
@@ -21,9 +21,13 @@ class BreakerRegistry:
         classifier: given to each breaker.
         clock: given to each breaker.
         bus: given to each breaker.
+
+    Attributes:
+        share: called with each new breaker whose scope isn't ``local``; set while the worker is in
+            a fleet.
     """
 
-    __slots__ = ("_breakers", "_bus", "_classifier", "_clock")
+    __slots__ = ("_breakers", "_bus", "_classifier", "_clock", "_local", "share")
 
     def __init__(
         self,
@@ -34,33 +38,66 @@ class BreakerRegistry:
     ) -> None:
         self._classifier, self._clock, self._bus = classifier, clock, bus
         self._breakers: dict[str, CircuitBreaker] = {}
+        self._local: set[str] = set()
+        self.share: Callable[[CircuitBreaker], None] | None = None
 
-    def get(self, service_name: str, **options: Unpack[BreakerKeywords]) -> CircuitBreaker:
+    def get(
+        self,
+        service_name: str,
+        *,
+        scope: Literal["shared", "local"] = "shared",
+        **options: Unpack[BreakerKeywords],
+    ) -> CircuitBreaker:
         """The service's breaker, made with ``options`` where there is none yet.
 
         Options that are not named are not compared.
 
+        Args:
+            service_name: the service.
+            scope: ``shared`` with the fleet while the worker is in one, or ``local``, this
+                worker's own.
+            **options: those of ``BreakerOptions``.
+
         Raises:
             InvalidConfigError: it exists with other options, or an option is out of range.
         """
+        if scope not in ("shared", "local"):
+            raise InvalidConfigError(f"scope={scope!r}: must be 'shared' or 'local'")
         breaker = self._breakers.get(service_name)
         if breaker is None:
-            breaker = self._breakers[service_name] = CircuitBreaker(
-                service_name,
-                classifier=self._classifier,
-                clock=self._clock,
-                bus=self._bus,
-                **options,
+            return self._made(service_name, scope, options)
+        held = "local" if service_name in self._local else "shared"
+        if scope != held:
+            raise InvalidConfigError(
+                f"scope={scope!r}: the circuit breaker {service_name!r} exists with scope={held!r}"
             )
-            return breaker
         asked = dataclasses.replace(breaker.options, **options)
         for name in options:
-            value, held = getattr(asked, name), getattr(breaker.options, name)
-            if value != held:
+            value, present = getattr(asked, name), getattr(breaker.options, name)
+            if value != present:
                 raise InvalidConfigError(
                     f"{name}={value!r}: the circuit breaker {service_name!r} exists"
-                    f" with {name}={held!r}; use the same, or another service_name"
+                    f" with {name}={present!r}; use the same, or another service_name"
                 )
+        return breaker
+
+    def shared(self) -> list[CircuitBreaker]:
+        """Those whose scope isn't ``local``."""
+        return [each for each in self if each.name not in self._local]
+
+    def _made(self, service_name: str, scope: str, options: BreakerKeywords) -> CircuitBreaker:
+        breaker = CircuitBreaker(
+            service_name,
+            classifier=self._classifier,
+            clock=self._clock,
+            bus=self._bus,
+            **options,
+        )
+        self._breakers[service_name] = breaker
+        if scope == "local":
+            self._local.add(service_name)
+        elif self.share is not None:
+            self.share(breaker)
         return breaker
 
     def __iter__(self) -> Iterator[CircuitBreaker]:

@@ -132,13 +132,11 @@ class Database:
             raise
 
     async def _connect(self) -> "asyncpg.Pool[Any]":
-        options: dict[str, Any] = {"dsn": self._dsn}
         if self._server is not None:
             await self._server.start()
-            options = self._server.connect_kwargs()
         try:
             return await asyncpg.create_pool(
-                **options,
+                **self._options(),
                 min_size=1,
                 max_size=self._config.pool_size,
                 timeout=self._config.connect_timeout,
@@ -146,6 +144,26 @@ class Database:
             )
         except Exception as error:
             raise self._explain(error) from error
+
+    def _options(self) -> dict[str, Any]:
+        return {"dsn": self._dsn} if self._server is None else self._server.connect_kwargs()
+
+    async def connect_alone(self, dsn: str | None = None) -> Any:
+        """A connection outside the pool, to be terminated by the caller; nothing is waited for.
+
+        Of a pool of the user's own it is a member, held for as long as it lives.
+
+        Args:
+            dsn: another way to the same database.
+        """
+        seconds = self._config.connect_timeout
+        if dsn is None and self._own_pool is not None:
+            return await self._own_pool.acquire(timeout=seconds)
+        return await asyncpg.connect(
+            **({"dsn": dsn} if dsn is not None else self._options()),
+            timeout=seconds,
+            server_settings={"application_name": "seawall listener"},
+        )
 
     def _explain(self, error: Exception) -> SeawallError:
         where = self.describe()

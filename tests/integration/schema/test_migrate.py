@@ -102,9 +102,9 @@ async def test_migrate_altered_file_is_refused_by_name(connection, monkeypatch, 
 async def test_migrate_database_newer_than_the_library_is_refused(connection, monkeypatch):
     await migrate(connection)
     await connection.execute(
-        "INSERT INTO seawall.schema_migrations VALUES (2, '0002_post_later', 'x', now(), '9')"
+        "INSERT INTO seawall.schema_migrations VALUES (9002, '9002_post_later', 'x', now(), '9')"
     )
-    with pytest.raises(MigrationError, match=r"newer than seawall .* \(it has 0002_post_later\)"):
+    with pytest.raises(MigrationError, match=r"newer than seawall .* \(it has 9002_post_later\)"):
         await migrate(connection)
 
 
@@ -113,14 +113,14 @@ async def test_migrate_that_fails_half_way_leaves_nothing_of_itself(
 ):
     folder = tmp_path / "migrations"
     shutil.copytree(sql_folder() / "migrations", folder)
-    (folder / "0002_post_broken.sql").write_text("CREATE TABLE half (n int); SELECT 1 / 0;")
+    (folder / "9002_post_broken.sql").write_text("CREATE TABLE half (n int); SELECT 1 / 0;")
     monkeypatch.setattr(module, "sql_folder", lambda: tmp_path)
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(connection)
     assert await connection.fetchval("SELECT to_regclass('seawall.half')") is None
-    assert await pending(connection) == ["0002_post_broken"]
-    (folder / "0002_post_broken.sql").write_text("CREATE TABLE half (n int);")
-    assert await migrate(connection) == ["0002_post_broken"]
+    assert await pending(connection) == ["9002_post_broken"]
+    (folder / "9002_post_broken.sql").write_text("CREATE TABLE half (n int);")
+    assert await migrate(connection) == ["9002_post_broken"]
     (folder / "0004_pre_gap.sql").write_text("")
     with pytest.raises(MigrationError, match="without gaps"):
         await pending(connection)

@@ -15,7 +15,7 @@ TABLES = {
     "error_details", "checkpoints", "quarantined_records", "circuit_breaker_states",
     "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
-    "schema_migrations",
+    "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
 }  # fmt: skip
 
 COLUMNS = """

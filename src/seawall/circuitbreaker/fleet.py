@@ -1,0 +1,178 @@
+"""All breakers of one worker, tied to those of the other workers on the same database.
+
+Nothing here stands on a call's way: closed and open, a breaker looks at its own memory. Failures
+are told in the background, changes are heard by notification, and a slow regular exchange mends
+what a lost message left out. While the database is out of reach each breaker goes on by itself.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from seawall.circuitbreaker.breaker import CircuitBreaker
+from seawall.circuitbreaker.fleet_store import FleetState, FleetStore
+from seawall.circuitbreaker.member import Member
+from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock
+
+_logger = logging.getLogger("seawall.circuitbreaker")
+
+
+class BreakerFleet:
+    """One worker's place in the fleet, from ``start`` to ``aclose``; belongs to one event loop.
+
+    Args:
+        store: where the fleet keeps its breakers.
+        worker_id: this worker, told apart from all others.
+        quorum: workers that must see failures before the fleet's breaker opens.
+        lease_seconds: how long a trial call's permit outlives its worker.
+        poll_seconds: between two regular exchanges.
+        live_seconds: how long after its last call a worker counts as one that calls the service.
+        clock: measures them.
+
+    Attributes:
+        connected: whether the fleet's state is known and can be changed, now.
+    """
+
+    def __init__(
+        self,
+        store: FleetStore,
+        *,
+        worker_id: str,
+        quorum: int = 2,
+        lease_seconds: float = 10.0,
+        poll_seconds: float = 5.0,
+        live_seconds: float = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.store, self.worker_id, self.quorum, self.clock = store, worker_id, quorum, clock
+        self.lease_seconds, self.live_seconds = lease_seconds, live_seconds
+        self._poll_seconds = poll_seconds
+        self.connected = False
+        self._members: dict[str, Member] = {}
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self._known: dict[str, tuple[FleetState, float]] = {}  # with the moment each was heard
+        self._tasks: TaskGroup | None = None
+        self._task: BackgroundTask | None = None
+        self._telling = 0
+        self._idle = anyio.Event()
+        self._first_exchange = anyio.Event()
+
+    async def start(self, breakers: Iterable[CircuitBreaker], seconds: float) -> None:
+        """Join, with ``breakers``; returns when their state in the fleet is known.
+
+        Args:
+            breakers: those that there are already; ``attach`` adds later ones.
+            seconds: to wait for the store; after that it goes on in the background.
+        """
+        for breaker in breakers:
+            self.attach(breaker)
+        self._task = BackgroundTask(self._run(), "seawall breakers")
+        with anyio.move_on_after(seconds):
+            await self._first_exchange.wait()
+
+    async def aclose(self, seconds: float = 2.0) -> None:
+        """Leave: what is to be told is told, for at most ``seconds``; the breakers go on alone."""
+        with anyio.move_on_after(seconds):
+            while self._telling:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+        self.connected = False
+        if self._task is not None:
+            await self._task.stop()
+        for breaker in self._breakers.values():
+            breaker.link = None
+
+    def attach(self, breaker: CircuitBreaker) -> None:
+        """Share ``breaker``; open in the fleet, it is open before its first call."""
+        member = Member(self, breaker)
+        self._members[breaker.name], self._breakers[breaker.name] = member, breaker
+        breaker.link = member
+        if (known := self._known.get(breaker.name)) is not None:
+            member.follow(known[0], self.clock.monotonic() - known[1], joining=True)
+        if self.connected:
+            self.spawn(self._exchange)
+
+    def spawn(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *args: object, lasting: bool = False
+    ) -> None:
+        """Run ``work`` in the background; what it raises means that the store is out of reach.
+
+        Args:
+            work: an async function.
+            *args: its arguments.
+            lasting: leaving doesn't wait for it.
+        """
+        if self._tasks is not None:
+            self._telling += not lasting
+            self._tasks.start_soon(self._contained, work, args, lasting)
+
+    async def _contained(
+        self,
+        work: Callable[..., Coroutine[Any, Any, None]],
+        args: tuple[object, ...],
+        lasting: bool,
+    ) -> None:
+        try:
+            await work(*args)
+        except Exception as error:
+            if not isinstance(error, ConnectionError):
+                _logger.exception("the fleet's breakers could not be reached")
+            self.lost()
+        finally:
+            self._telling -= not lasting
+            if not self._telling:
+                self._idle.set()
+
+    def hear(self, state: FleetState) -> None:
+        """Take a state that the store told of; a late one changes nothing."""
+        self._take(state, joining=False)
+
+    def lost(self) -> None:
+        """The store is out of reach: every breaker goes on alone."""
+        if self.connected:
+            self.connected = False
+            _logger.warning("the fleet is out of reach: circuit breakers go on alone")
+
+    def _take(self, state: FleetState, *, joining: bool) -> None:
+        known = self._known.get(state.service_name)
+        if joining or known is None or state.epoch >= known[0].epoch:
+            self._known[state.service_name] = (state, self.clock.monotonic())
+        if (member := self._members.get(state.service_name)) is not None:
+            member.follow(state, 0.0, joining=joining or member.state is None)
+
+    async def _run(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._poll)
+                await self.store.run(self.hear, self._connected, self.lost)
+        finally:
+            self._tasks, self.connected = None, False
+
+    def _connected(self) -> None:
+        self.spawn(self._join)
+
+    async def _join(self) -> None:
+        """The first exchange of a connection: what is said now holds, whatever was heard before."""
+        states = await self._told()
+        self.connected = True
+        for state in states:
+            self._take(state, joining=True)
+        self._first_exchange.set()
+
+    async def _poll(self) -> None:
+        while True:
+            await self.clock.sleep(self._poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            self.spawn(self._exchange if self.connected else self._join)
+
+    async def _exchange(self) -> None:
+        for state in await self._told():
+            self.hear(state)
+
+    async def _told(self) -> list[FleetState]:
+        reports = [member.report() for member in self._members.values()]
+        return await self.store.sync(self.worker_id, reports)

@@ -1,0 +1,323 @@
+"""One breaker of one worker as a member of its fleet: it votes, asks for trials and follows."""
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+from uuid import UUID
+
+import anyio
+
+from seawall.circuitbreaker.breaker import CircuitBreaker
+from seawall.circuitbreaker.fleet_store import FleetState, FleetStore, Report, Rule
+from seawall.circuitbreaker.link import FleetTrial, Verdict
+from seawall.circuitbreaker.state import CircuitState
+from seawall.circuitbreaker.window import Counts, Permit
+from seawall.clock import Clock, uuid7
+from seawall.errors import CircuitOpenError
+
+_TRIAL_STATES = (CircuitState.OPEN, CircuitState.HALF_OPEN)
+_LOOK_AGAIN = 0.25  # seconds between looks at a run of failures that has been told
+_VOTES_A_SECOND = 20
+
+
+class Fleet(Protocol):
+    """What a member needs of the fleet that it is in."""
+
+    worker_id: str
+    store: FleetStore
+    clock: Clock
+    quorum: int
+    live_seconds: float
+    lease_seconds: float
+    connected: bool
+
+    def spawn(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *args: object, lasting: bool = False
+    ) -> None:
+        """Run ``work`` in the background; it outlives the caller, and leaving waits for it.
+
+        Args:
+            work: an async function.
+            *args: its arguments.
+            lasting: leaving doesn't wait for it.
+        """
+        ...
+
+    def hear(self, state: FleetState) -> None:
+        """A state that the store has answered with."""
+        ...
+
+    def lost(self) -> None:
+        """The store didn't answer."""
+        ...
+
+
+class Trial(FleetTrial):
+    """One of the fleet's trial calls, held by this worker."""
+
+    __slots__ = ("_member", "over", "permit_id")
+
+    def __init__(self, member: "Member", permit_id: UUID, epoch: int) -> None:
+        super().__init__(epoch)
+        self._member, self.permit_id = member, permit_id
+        self.over = anyio.Event()
+
+    def end(self, verdict: Verdict) -> None:
+        if not self.over.is_set():
+            self.over.set()
+            self._member.ended(self, verdict)
+
+
+class Member:
+    """A breaker's ``FleetLink``. Belongs to the event loop of its fleet.
+
+    Attributes:
+        epoch: the number of the fleet's state that it goes by; -1 until it knows one.
+        state: that state; None until it knows one.
+    """
+
+    def __init__(self, fleet: Fleet, breaker: CircuitBreaker) -> None:
+        self._fleet, self._breaker = fleet, breaker
+        self.epoch = -1
+        self.state: CircuitState | None = None
+        self._followed = 0  # the machine's epoch that came from the fleet
+        self._claims = 0  # trials asked for or held
+        self._hold_until = -math.inf  # until when asking for one is in vain
+        self._voting = False
+        self._failed = anyio.Event()
+        self._votes: deque[float] = deque(maxlen=_VOTES_A_SECOND)
+        self._last_seen: tuple[int, int, int] | None = None
+
+    # -- following -----------------------------------------------------------------------------
+
+    @property
+    def governs(self) -> bool:
+        return self._fleet.connected and self.state in _TRIAL_STATES
+
+    def follow(self, fleet: FleetState, age: float, *, joining: bool = False) -> None:
+        """Go by the fleet's state, said ``age`` seconds ago; a late message changes nothing.
+
+        Args:
+            fleet: the state.
+            age: seconds since it was said.
+            joining: the worker was away, or is new: what it did alone meanwhile counts where the
+                fleet is closed, and where it isn't the fleet's state holds.
+        """
+        if fleet.epoch < self.epoch and not joining:
+            return
+        self._hold_until = -math.inf  # said again in the same state: a permit is free
+        same = fleet.epoch == self.epoch
+        if same and not joining:
+            return
+        self.epoch, self.state = fleet.epoch, fleet.state
+        machine = self._breaker.machine
+        by_itself = machine.epoch != self._followed
+        if joining and fleet.state is CircuitState.CLOSED and (same or by_itself):
+            self.failed()
+            return
+        self._breaker.follow(
+            fleet.state, max(0.0, fleet.open_seconds - age), f"fleet: {fleet.reason}"
+        )
+        self._followed = machine.epoch
+
+    def force(self, state: CircuitState, reason: str) -> None:
+        self._fleet.spawn(self._force, state, reason)
+
+    async def _force(self, state: CircuitState, reason: str) -> None:
+        store = self._fleet.store
+        self._fleet.hear(await store.force(self._breaker.name, state, 0.0, reason))
+
+    # -- votes ---------------------------------------------------------------------------------
+
+    def failed(self) -> None:
+        self._failed.set()
+        if not self._voting and self._fleet.connected and self.state is CircuitState.CLOSED:
+            self._voting = True
+            self._fleet.spawn(self._vote, lasting=True)
+
+    async def _vote(self) -> None:
+        """Tell of this worker's failures as they change, until there are none to tell of."""
+        told = Counts()
+        try:
+            while self.state is CircuitState.CLOSED and self._fleet.connected:
+                self._failed = anyio.Event()
+                counts = self._counts()
+                if (counts.failures, counts.slow) != (told.failures, told.slow):
+                    await self._spaced()
+                    counts = self._counts()
+                    self._fleet.hear(
+                        await self._fleet.store.vote(
+                            self._fleet.worker_id,
+                            self._report(counts),
+                            self._rule(),
+                            self._reason(),
+                        )
+                    )
+                    told = counts
+                elif not (counts.failures or counts.slow):
+                    return
+                else:
+                    # A success reports nothing (it must cost nothing): so this looks at it.
+                    with anyio.move_on_after(_LOOK_AGAIN):
+                        await self._failed.wait()
+        finally:
+            self._voting = False
+
+    async def _tell(self, counts: Counts) -> None:
+        fleet = self._fleet
+        report = self._report(counts)
+        fleet.hear(await fleet.store.vote(fleet.worker_id, report, self._rule(), self._reason()))
+
+    async def _spaced(self) -> None:
+        """At once, but not more than so many in any second."""
+        now = self._fleet.clock.monotonic()
+        if len(self._votes) == _VOTES_A_SECOND and now - self._votes[0] < 1:
+            await self._fleet.clock.sleep(1 - (now - self._votes[0]))
+        self._votes.append(self._fleet.clock.monotonic())
+
+    def report(self) -> Report:
+        """What this worker sees of the service, for the fleet's regular exchange."""
+        counts = self._counts()
+        window = self._breaker.machine.window
+        seen = (
+            self._breaker.machine.epoch,
+            0 if window is None else window.successes,
+            counts.calls,
+        )
+        # Open, nothing is called; the worker is waiting for the service all the same.
+        called = seen != self._last_seen or window is None
+        self._last_seen = seen
+        return self._report(counts, called=called)
+
+    def _report(self, counts: Counts, *, called: bool = True) -> Report:
+        return Report(
+            service_name=self._breaker.name,
+            epoch=self.epoch,
+            calls=counts.calls,
+            failures=counts.failures,
+            slow=counts.slow,
+            called=called,
+        )
+
+    def _counts(self) -> Counts:
+        machine = self._breaker.machine
+        if machine.window is None:
+            return machine.tripped_by  # open by itself: what it saw still stands
+        return machine.window.counts(self._fleet.clock.monotonic())
+
+    def _reason(self) -> str:
+        seen = self._breaker.snapshot()
+        return seen.reason or f"failures of {self._breaker.name} in several workers"
+
+    def _rule(self) -> Rule:
+        options = self._breaker.options
+        return Rule(
+            quorum=self._fleet.quorum,
+            live_seconds=self._fleet.live_seconds,
+            failure_threshold=options.failure_threshold,
+            minimum_calls=options.minimum_calls,
+            failure_rate=options.failure_rate_threshold,
+            slow_rate=options.slow_call_rate_threshold,
+            timeout=options.timeout,
+            timeout_factor=options.timeout_factor,
+            max_timeout=options.max_timeout,
+            spread=1 + options.timeout_jitter * (2 * random.random() - 1),  # noqa: S311
+        )
+
+    # -- trials --------------------------------------------------------------------------------
+
+    async def claim(self) -> Permit | None:
+        now = self._fleet.clock.monotonic()
+        if self._claims >= self._breaker.options.permitted_calls or now < self._hold_until:
+            raise CircuitOpenError(self._breaker.name, max(0.0, self._hold_until - now))
+        self._claims += 1
+        answer: asyncio.Future[Trial | float | None] = asyncio.get_running_loop().create_future()
+        self._fleet.spawn(self._claim, answer)
+        # Cancelled here, the claim goes on by itself and gives back what it is granted.
+        permit = await answer
+        if isinstance(permit, float):
+            raise CircuitOpenError(self._breaker.name, permit)
+        return permit
+
+    async def _claim(self, answer: "asyncio.Future[Trial | float | None]") -> None:
+        fleet, name, permit_id = self._fleet, self._breaker.name, uuid7()
+        try:
+            claim = await fleet.store.claim(
+                name,
+                fleet.worker_id,
+                permit_id,
+                self._breaker.options.permitted_calls,
+                fleet.lease_seconds,
+            )
+        except BaseException:
+            self._claims -= 1
+            _settle(answer, None)
+            raise
+        fleet.hear(claim.state)
+        if claim.granted:
+            trial = Trial(self, permit_id, claim.state.epoch)
+            if not _settle(answer, trial):
+                trial.end(Verdict.RELEASED)
+            fleet.spawn(self._keep, trial, lasting=True)
+            return
+        self._claims -= 1
+        if self.state in _TRIAL_STATES:
+            self._hold_until = fleet.clock.monotonic() + claim.wait
+            _settle(answer, claim.wait)
+        else:
+            _settle(answer, None)  # closed meanwhile: the breaker looks again
+
+    async def _keep(self, trial: Trial) -> None:
+        """Renew the trial's lease while its call goes on and this worker lives."""
+        fleet, limit = self._fleet, self._breaker.options.max_wait
+        started = fleet.clock.monotonic()
+        while True:
+            pause = fleet.lease_seconds / 3
+            if limit is not None:
+                pause = min(pause, max(0.0, started + limit - fleet.clock.monotonic()))
+            with anyio.move_on_after(pause):
+                await trial.over.wait()
+            if trial.over.is_set():
+                return
+            if limit is not None and fleet.clock.monotonic() - started >= limit:
+                trial.end(Verdict.FAILED)
+            elif not await fleet.store.renew(trial.permit_id, fleet.lease_seconds):
+                # Frozen or cut off for longer than the lease: its outcome decides nothing.
+                trial.over.set()
+                self._claims -= 1
+
+    def ended(self, trial: Trial, verdict: Verdict) -> None:
+        """A trial of this worker has ended; called by the trial, once."""
+        self._fleet.spawn(self._settle, trial, verdict)
+
+    async def _settle(self, trial: Trial, verdict: Verdict) -> None:
+        name = self._breaker.name
+        reason = f"a trial call {verdict}"
+        try:
+            self._fleet.hear(
+                await self._fleet.store.settle(name, trial.permit_id, verdict, self._rule(), reason)
+            )
+        except BaseException:
+            self._alone(verdict, f"{reason}; the fleet can't be reached")
+            raise
+        finally:
+            self._claims -= 1
+
+    def _alone(self, verdict: Verdict, reason: str) -> None:
+        if verdict is Verdict.SUCCEEDED:
+            self._breaker.follow(CircuitState.CLOSED, math.inf, reason)
+        elif verdict is Verdict.FAILED:
+            count = self._breaker.machine.opened_count
+            seconds = self._breaker.options.open_seconds(max(1, count))
+            self._breaker.follow(CircuitState.OPEN, seconds, reason)
+
+
+def _settle(answer: "asyncio.Future[Any]", value: object) -> bool:
+    """Give the answer; False where its caller is gone."""
+    if answer.done():
+        return False
+    answer.set_result(value)
+    return True

@@ -1,0 +1,306 @@
+"""B1-B6 with several managers on one database: what one sees, all go by, and no one alone."""
+
+import asyncio
+
+import anyio
+import asyncpg
+import pytest
+
+from integration.fleet.conftest import until
+from seawall import CircuitOpenError, CircuitState
+from support.operations import Script
+
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+
+
+async def fail(breaker, times):
+    for _ in range(times):
+        with pytest.raises(ConnectionError):
+            await breaker.call(Script(ConnectionError))
+
+
+def breakers_of(managers, name="api", **options):
+    return [manager.circuit_breaker(name, **options) for manager in managers]
+
+
+async def all_in(breakers, state):
+    await until(lambda: all(breaker.state is state for breaker in breakers))
+
+
+async def opened(managers, name="api", **options):
+    """Breakers that the fleet has opened: two workers saw failures."""
+    breakers = breakers_of(managers, name, **options)
+    for breaker in breakers[:2]:
+        await fail(breaker, 2)
+    await all_in(breakers, OPEN)
+    return breakers
+
+
+async def test_fleet_opens_for_all_at_the_summed_threshold(workers):
+    """Two workers with two failures each make four: no one alone reached its threshold."""
+    breakers = await opened(await workers(4), failure_threshold=4, timeout=60)
+    for breaker in breakers:
+        with pytest.raises(CircuitOpenError) as refused:
+            await breaker.call(Script(1))
+        assert 50 < refused.value.retry_after <= 60
+        assert breaker.snapshot().fleet_epoch == 1
+        assert (
+            "ConnectionError" in breaker.snapshot().reason or "fleet" in breaker.snapshot().reason
+        )
+
+
+async def test_one_sick_worker_opens_its_own_and_no_other(workers):
+    """B5: below the quorum the failing worker's breaker opens alone."""
+    sick, *healthy = breakers_of(await workers(4), timeout=60)
+    await fail(sick, 3)
+    assert sick.state is OPEN
+    await asyncio.sleep(0.6)  # several exchanges
+    assert [breaker.state for breaker in healthy] == [CLOSED] * 3
+    assert await healthy[0].call(Script(1)) == 1
+
+
+async def test_worker_alone_in_its_fleet_is_its_quorum(workers):
+    """Where one worker calls the service, it decides for those to come."""
+    (manager,) = await workers(1)
+    (breaker,) = breakers_of([manager], timeout=60)
+    await fail(breaker, 3)
+    await until(lambda: breaker.snapshot().fleet_epoch == 1)
+    (late,) = breakers_of(await workers(1), timeout=60)
+    assert late.state is OPEN
+    with pytest.raises(CircuitOpenError):
+        await late.call(Script(1))
+
+
+async def test_worker_that_joins_finds_it_open_before_its_first_call(workers):
+    """B2: made before the start or after it, the breaker is open at once."""
+    await opened(await workers(2), timeout=60)
+    (manager,) = await workers(1)
+    late = manager.circuit_breaker("api", timeout=60)
+    with pytest.raises(CircuitOpenError):
+        await late.call(Script(1))
+
+
+async def test_eight_failures_in_two_workers_are_recorded_as_eight(workers, database_dsn):
+    """Trap 17: no update is lost."""
+    breakers = breakers_of(await workers(2), failure_threshold=100)
+    await asyncio.gather(*(fail(breaker, 4) for breaker in breakers))
+    await until_told(database_dsn, 8)
+
+
+async def until_told(dsn, failures):
+    """Wait until the workers' rows sum up to that many failures."""
+    query = "SELECT coalesce(sum(failure_count), 0) FROM seawall.circuit_breaker_votes"
+    connection = await asyncpg.connect(dsn)
+    try:
+        with anyio.fail_after(5):
+            while await connection.fetchval(query) != failures:
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
+async def test_success_ends_a_workers_run_for_the_fleet(workers, database_dsn):
+    """A run that was told and then ended adds nothing to another's failures."""
+    one, two = breakers_of(await workers(2), failure_threshold=4, timeout=60)
+    await fail(one, 3)
+    await until_told(database_dsn, 3)
+    await one.call(Script(1))
+    await until_told(database_dsn, 0)
+    await fail(two, 3)
+    await asyncio.sleep(0.5)
+    assert (one.state, two.state) == (CLOSED, CLOSED)
+
+
+async def test_half_open_admits_the_permitted_calls_of_the_fleet(workers):
+    """B3: a herd in four workers, and two reach the service."""
+    breakers = await opened(await workers(4), permitted_calls=2)
+    reached, go = 0, asyncio.Event()
+
+    async def service():
+        nonlocal reached
+        reached += 1
+        await go.wait()
+        return "well"
+
+    async def caller(breaker):
+        while True:
+            try:
+                return await breaker.call(service)
+            except CircuitOpenError:
+                await asyncio.sleep(0.01)
+
+    herd = [asyncio.ensure_future(caller(breaker)) for breaker in breakers for _ in range(10)]
+    await until(lambda: reached == 2)
+    await asyncio.sleep(1.5)  # longer than the lease: it is renewed
+    assert reached == 2
+    go.set()
+    assert set(await asyncio.gather(*herd)) == {"well"}
+    await all_in(breakers, CLOSED)
+
+
+async def test_trial_that_fails_opens_for_all_again(workers):
+    """And for a break that has grown."""
+    breakers = await opened(await workers(3), timeout_factor=20)
+    await asyncio.sleep(0.5)
+    await fail_through(breakers[2])
+    await all_in(breakers, OPEN)
+    await until(lambda: all(b.snapshot().fleet_epoch == 3 for b in breakers))
+    assert all(5 < b.snapshot().retry_after <= 10 for b in breakers)
+
+
+async def fail_through(breaker):
+    with anyio.fail_after(5):
+        while True:
+            try:
+                await breaker.call(Script(ConnectionError))
+            except CircuitOpenError:
+                await asyncio.sleep(0.01)
+            except ConnectionError:
+                return
+
+
+@pytest.mark.parametrize("end", ["cancelled", "scope", "ignored"])
+async def test_trial_without_a_verdict_gives_its_permit_back_at_once(workers, end):
+    """B3: to any worker, well before the lease's end."""
+    breakers = await opened(await workers(2, permit_lease_seconds=60), ignored=ZeroDivisionError)
+    await asyncio.sleep(0.5)
+    began = asyncio.Event()
+
+    async def service():
+        began.set()
+        if end == "ignored":
+            raise ZeroDivisionError
+        await asyncio.sleep(60)
+
+    async def trial():
+        while not began.is_set():
+            try:
+                with anyio.move_on_after(0.3 if end == "scope" else 60):
+                    await breakers[0].call(service)
+            except CircuitOpenError:
+                await asyncio.sleep(0.01)
+
+    task = asyncio.ensure_future(trial())
+    await began.wait()
+    if end == "cancelled":
+        task.cancel()
+    await asyncio.wait([task])
+    if end == "ignored":
+        assert isinstance(task.exception(), ZeroDivisionError)
+    await until_it_closes(breakers[1])
+    await all_in(breakers, CLOSED)
+
+
+async def until_it_closes(breaker):
+    with anyio.fail_after(5):
+        while True:
+            try:
+                return await breaker.call(Script(1))
+            except CircuitOpenError:
+                await asyncio.sleep(0.01)
+
+
+async def test_coroutine_closed_in_a_trial_gives_its_permit_back(workers):
+    """GeneratorExit, where nothing can be awaited (trap 3)."""
+    breakers = await opened(await workers(2, permit_lease_seconds=60))
+    await asyncio.sleep(0.5)
+    parked = asyncio.get_running_loop().create_future()
+
+    async def service():
+        await parked
+
+    loop = asyncio.get_running_loop()
+    coroutine = breakers[0].call(service)
+    claim = coroutine.send(None)  # the claim's future
+    await asyncio.wait([claim])
+    coroutine.send(None)  # now inside the service
+    loop.call_soon(coroutine.close)
+    await until_it_closes(breakers[1])
+
+
+async def test_caller_cancelled_while_it_asks_leaves_no_permit(workers):
+    """The claim is granted to nobody, and given back."""
+    breakers = await opened(await workers(2, permit_lease_seconds=60))
+    await asyncio.sleep(0.5)
+    for _ in range(5):
+        task = asyncio.ensure_future(breakers[0].call(Script(1)))
+        await asyncio.sleep(0)  # it waits for the answer
+        task.cancel()
+        await asyncio.wait([task])
+    await until_it_closes(breakers[1])
+    await until_it_closes(breakers[0])
+
+
+async def test_call_admitted_before_the_trip_decides_nothing(workers):
+    """B4: neither its success nor its failure, in any worker."""
+    breakers = breakers_of(await workers(2), failure_threshold=4, timeout=60)
+    go = asyncio.Event()
+
+    async def early(error):
+        await go.wait()
+        if error:
+            raise error
+
+    calls = [asyncio.ensure_future(breakers[0].call(early, e)) for e in (None, ConnectionError())]
+    await asyncio.sleep(0)
+    for breaker in breakers:
+        await fail(breaker, 2)
+    await all_in(breakers, OPEN)
+    go.set()
+    await asyncio.wait(calls)
+    assert isinstance(calls[1].exception(), ConnectionError)
+    await asyncio.sleep(0.5)
+    assert [b.state for b in breakers] == [OPEN, OPEN]
+    assert {b.snapshot().fleet_epoch for b in breakers} == {1}
+
+
+async def test_operator_forces_the_whole_fleet(workers):
+    """Open, disabled, closed; also a breaker that no worker has yet."""
+    managers = await workers(3)
+    await managers[0].force_circuit_breaker("api", CircuitState.FORCED_OPEN, reason="maintenance")
+    breakers = breakers_of(managers)
+    await all_in(breakers, CircuitState.FORCED_OPEN)
+    with pytest.raises(CircuitOpenError) as refused:
+        await breakers[2].call(Script(1))
+    assert refused.value.retry_after is None
+    assert breakers[2].snapshot().reason == "fleet: maintenance"
+    await managers[1].force_circuit_breaker("api", CircuitState.DISABLED, reason="trust it")
+    await all_in(breakers, CircuitState.DISABLED)
+    breakers[2].reset()
+    await all_in(breakers, CLOSED)
+
+
+async def test_local_scope_is_not_shared(workers):
+    """`scope="local"`: the others don't see it."""
+    managers = await workers(2)
+    one, two = breakers_of(managers, scope="local")
+    await fail(one, 3)
+    await asyncio.sleep(0.4)
+    assert (one.state, two.state, one.link) == (OPEN, CLOSED, None)
+
+
+async def test_rate_is_of_the_summed_calls(workers):
+    """Half of the fleet's calls failed, though all of one worker's did."""
+    options = {"failure_rate_threshold": 50, "minimum_calls": 20, "timeout": 60}
+    managers = await workers(2, quorum=1)
+    sick, healthy = breakers_of(managers, **options)
+    for _ in range(10):
+        await healthy.call(Script(1))
+    await asyncio.sleep(0.5)  # its calls are told by the regular exchange
+    await fail(sick, 9)
+    await asyncio.sleep(0.3)
+    assert (sick.state, healthy.state) == (CLOSED, CLOSED)
+    await fail(sick, 2)
+    await all_in([sick, healthy], OPEN)
+
+
+async def test_closing_a_manager_leaves_its_breakers_working(workers, database_dsn):
+    """After the end each breaker goes on alone."""
+    (manager,) = await workers(1)
+    (breaker,) = breakers_of([manager], timeout=0.05)
+    await manager.aclose()
+    assert breaker.link is None
+    await fail(breaker, 3)
+    await asyncio.sleep(0.06)
+    assert await breaker.call(Script(1)) == 1
+    assert breaker.state is CLOSED
