@@ -2,31 +2,16 @@
 
 import asyncio
 import random
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import pytest
 
 from chaos.conftest import check_ledger
 from seawall import ErrorRecoveryManager, SeawallError
-from support.proxy import Proxy
+from support.proxy import Proxy, target_of, through
 from support.worker import source
 
 CONFIG = {"initial_delay": 0.02, "max_delay": 0.2, "max_retries": 10, "connect_timeout": 5}
-
-
-def target_of(dsn):
-    parts = urlsplit(dsn)
-    query = parse_qs(parts.query)
-    host = query.get("host", [parts.hostname])[0]
-    return unquote(host), int(query.get("port", [parts.port or 5432])[0])
-
-
-def through(dsn, port):
-    parts = urlsplit(dsn)
-    user = parts.username or "postgres"
-    password = f":{parts.password}" if parts.password else ""
-    return f"postgresql://{user}{password}@127.0.0.1:{port}{parts.path}?sslmode=disable"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ middle of the COPY" and mean exactly that.
 import asyncio
 import contextlib
 import socket
+from urllib.parse import parse_qs, unquote, urlsplit
 
 _COPY_DATA, _QUERY = b"d", b"Q"
 
@@ -159,3 +160,17 @@ def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
+
+
+def target_of(dsn):
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    host = query.get("host", [parts.hostname])[0]
+    return unquote(host), int(query.get("port", [parts.port or 5432])[0])
+
+
+def through(dsn, port):
+    parts = urlsplit(dsn)
+    user = parts.username or "postgres"
+    password = f":{parts.password}" if parts.password else ""
+    return f"postgresql://{user}{password}@127.0.0.1:{port}{parts.path}?sslmode=disable"

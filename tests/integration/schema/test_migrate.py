@@ -113,15 +113,17 @@ async def test_migrate_that_fails_half_way_leaves_nothing_of_itself(
 ):
     folder = tmp_path / "migrations"
     shutil.copytree(sql_folder() / "migrations", folder)
-    (folder / "9002_post_broken.sql").write_text("CREATE TABLE half (n int); SELECT 1 / 0;")
+    number = len(list(folder.iterdir())) + 1
+    name = f"{number:04}_post_broken"
+    (folder / f"{name}.sql").write_text("CREATE TABLE half (n int); SELECT 1 / 0;")
     monkeypatch.setattr(module, "sql_folder", lambda: tmp_path)
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(connection)
     assert await connection.fetchval("SELECT to_regclass('seawall.half')") is None
-    assert await pending(connection) == ["9002_post_broken"]
-    (folder / "9002_post_broken.sql").write_text("CREATE TABLE half (n int);")
-    assert await migrate(connection) == ["9002_post_broken"]
-    (folder / "0004_pre_gap.sql").write_text("")
+    assert await pending(connection) == [name]
+    (folder / f"{name}.sql").write_text("CREATE TABLE half (n int);")
+    assert await migrate(connection) == [name]
+    (folder / f"{number + 2:04}_pre_gap.sql").write_text("")
     with pytest.raises(MigrationError, match="without gaps"):
         await pending(connection)
 
