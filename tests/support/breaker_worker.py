@@ -102,12 +102,12 @@ class Worker:
         return {"state": state, "at": time.monotonic()}
 
     async def trip(self):
-        """Fail until refused; the moment of the last failure."""
+        """Fail until the breaker opens; the moment of the last failure."""
         while True:
             at = time.monotonic()
-            if await self.one("fail", 0.0) == "refused":
-                return {"at": last}
-            last = at
+            await self.one("fail", 0.0)
+            if self.breaker.is_open():
+                return {"at": at}
 
     async def reset(self):
         self.breaker.reset()

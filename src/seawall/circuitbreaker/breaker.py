@@ -20,6 +20,7 @@ from seawall.compiled import compiled
 from seawall.errors import CircuitOpenError, InvalidConfigError, RefusedError
 from seawall.events import BreakerTransition, EventBus, default_bus
 from seawall.operation import AsyncOperation, as_coroutine_function, like
+from seawall.scope import NO_SCOPE, current_scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +60,17 @@ class CircuitBreaker:
         InvalidConfigError: an option is out of range, or the breaker could never open.
     """
 
-    __slots__ = ("_bus", "_classifier", "_clock", "_reason", "link", "machine", "name", "options")
+    __slots__ = (
+        "_bus",
+        "_classifier",
+        "_clock",
+        "_reason",
+        "_scope",
+        "link",
+        "machine",
+        "name",
+        "options",
+    )
 
     def __init__(
         self,
@@ -77,6 +88,8 @@ class CircuitBreaker:
         self.machine = Machine(self.options, -math.inf)
         self.link: FleetLink | None = None
         self._reason: str | None = None
+        # Of the last call that met trouble: what the fleet makes of it later belongs to its run.
+        self._scope = NO_SCOPE
 
     @overload
     def __call__(
@@ -156,6 +169,7 @@ class CircuitBreaker:
         machine = self.machine
         if machine.window is not None:
             return machine.window
+        self._scope = current_scope.get()
         now = self._clock.monotonic()
         if now >= machine.open_until:
             if self.link is not None and self.link.governs:
@@ -271,6 +285,7 @@ class CircuitBreaker:
         if isinstance(permit, FleetTrial):
             permit.end(Verdict.FAILED)
             return
+        self._scope = current_scope.get()
         transition = self.machine.failed(
             permit, self._clock.monotonic(), slow=self._is_slow(duration)
         )
@@ -306,8 +321,10 @@ class CircuitBreaker:
             return
         self._reason = reason
         if self._bus.listeners:
+            here = current_scope.get()
             self._bus.emit(
                 BreakerTransition(
+                    scope=self._scope if here is NO_SCOPE else here,
                     service_name=self.name,
                     from_state=transition.from_state,
                     to_state=transition.to_state,

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from seawall.circuitbreaker.breaker import CircuitBreaker
 from seawall.circuitbreaker.fleet_store import FleetState, FleetStore
 from seawall.circuitbreaker.member import Member
+from seawall.circuitbreaker.state import CircuitState
 from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock
 
 _logger = logging.getLogger("seawall.circuitbreaker")
@@ -77,6 +78,8 @@ class BreakerFleet:
     async def aclose(self, seconds: float = 2.0) -> None:
         """Leave: what is to be told is told, for at most ``seconds``; the breakers go on alone."""
         with anyio.move_on_after(seconds):
+            for member in self._members.values():
+                self.spawn(member.leave)
             while self._telling:
                 self._idle = anyio.Event()
                 await self._idle.wait()
@@ -93,6 +96,10 @@ class BreakerFleet:
         breaker.link = member
         if (known := self._known.get(breaker.name)) is not None:
             member.follow(known[0], self.clock.monotonic() - known[1], joining=True)
+        elif self.connected:
+            # Every breaker that there is was heard of at the start: this is the first of its name.
+            fresh = FleetState(service_name=breaker.name, state=CircuitState.CLOSED, epoch=0)
+            member.follow(fresh, 0.0, joining=True)
         if self.connected:
             self.spawn(self._exchange)
 

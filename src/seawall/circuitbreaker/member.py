@@ -87,6 +87,8 @@ class Member:
         self._claims = 0  # trials asked for or held
         self._hold_until = -math.inf  # until when asking for one is in vain
         self._voting = False
+        self._told = Counts()
+        self._telling = anyio.Lock()
         self._failed = anyio.Event()
         self._votes: deque[float] = deque(maxlen=_VOTES_A_SECOND)
         self._last_seen: tuple[int, int, int] | None = None
@@ -140,23 +142,14 @@ class Member:
 
     async def _vote(self) -> None:
         """Tell of this worker's failures as they change, until there are none to tell of."""
-        told = Counts()
+        self._told = Counts()
         try:
             while self.state is CircuitState.CLOSED and self._fleet.connected:
                 self._failed = anyio.Event()
                 counts = self._counts()
-                if (counts.failures, counts.slow) != (told.failures, told.slow):
+                if (counts.failures, counts.slow) != (self._told.failures, self._told.slow):
                     await self._spaced()
-                    counts = self._counts()
-                    self._fleet.hear(
-                        await self._fleet.store.vote(
-                            self._fleet.worker_id,
-                            self._report(counts),
-                            self._rule(),
-                            self._reason(),
-                        )
-                    )
-                    told = counts
+                    await self._tell()
                 elif not (counts.failures or counts.slow):
                     return
                 else:
@@ -166,10 +159,20 @@ class Member:
         finally:
             self._voting = False
 
-    async def _tell(self, counts: Counts) -> None:
-        fleet = self._fleet
-        report = self._report(counts)
-        fleet.hear(await fleet.store.vote(fleet.worker_id, report, self._rule(), self._reason()))
+    async def leave(self) -> None:
+        """Tell what hasn't been told yet: a worker that ends has no later."""
+        if self.state is CircuitState.CLOSED:
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._telling:
+            fleet, counts = self._fleet, self._counts()
+            if counts == self._told:
+                return  # told by another task, while this one waited
+            report = self._report(counts)
+            state = await fleet.store.vote(fleet.worker_id, report, self._rule(), self._reason())
+            self._told = counts
+            fleet.hear(state)
 
     async def _spaced(self) -> None:
         """At once, but not more than so many in any second."""

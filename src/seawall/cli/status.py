@@ -32,8 +32,11 @@ ORDER BY records DESC LIMIT $1
 """
 
 _BREAKERS = """
-SELECT DISTINCT ON (service_name) service_name, to_state AS state, reason, occurred_at, host, pid
-FROM {schema}.circuit_breaker_transitions ORDER BY service_name, transition_id DESC
+SELECT service_name, state, reason, updated_at, opened_count,
+       CASE WHEN state = 'open'
+            THEN greatest(0, extract(epoch FROM open_until - clock_timestamp()))::float8
+       END AS open_seconds
+FROM {schema}.circuit_breaker_states ORDER BY service_name
 """
 
 _LIMIT = 20
@@ -85,9 +88,9 @@ def show(found: dict[str, list[dict[str, Any]]], console: Console) -> None:
     )
     _table(
         console,
-        "Circuit breakers (the latest transition of each)",
-        [("service", "service_name"), ("state", "state"), ("since", "occurred_at"),
-         ("reason", "reason")],
+        "Circuit breakers of the fleet",
+        [("service", "service_name"), ("state", "state"), ("since", "updated_at"),
+         ("openings", "opened_count"), ("open for, s", "open_seconds"), ("reason", "reason")],
         found["breakers"],
     )  # fmt: skip
 
