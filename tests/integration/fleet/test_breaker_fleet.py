@@ -49,9 +49,10 @@ async def test_fleet_opens_for_all_at_the_summed_threshold(workers):
         )
 
 
-async def test_one_sick_worker_opens_its_own_and_no_other(workers):
+async def test_one_sick_worker_opens_its_own_and_no_other(workers, database_dsn):
     """B5: below the quorum the failing worker's breaker opens alone."""
     sick, *healthy = breakers_of(await workers(4), timeout=60)
+    await until_counted(database_dsn, "count(*)", 4)  # all have joined
     await fail(sick, 3)
     assert sick.state is OPEN
     await asyncio.sleep(0.6)  # several exchanges
@@ -84,16 +85,16 @@ async def test_eight_failures_in_two_workers_are_recorded_as_eight(workers, data
     """Trap 17: no update is lost."""
     breakers = breakers_of(await workers(2), failure_threshold=100)
     await asyncio.gather(*(fail(breaker, 4) for breaker in breakers))
-    await until_told(database_dsn, 8)
+    await until_counted(database_dsn, "sum(failure_count)", 8)
 
 
-async def until_told(dsn, failures):
-    """Wait until the workers' rows sum up to that many failures."""
-    query = "SELECT coalesce(sum(failure_count), 0) FROM seawall.circuit_breaker_votes"
+async def until_counted(dsn, what, number):
+    """Wait until the workers' rows say so."""
+    query = f"SELECT coalesce({what}, 0) FROM seawall.circuit_breaker_votes"
     connection = await asyncpg.connect(dsn)
     try:
         with anyio.fail_after(5):
-            while await connection.fetchval(query) != failures:
+            while await connection.fetchval(query) != number:
                 await asyncio.sleep(0.01)
     finally:
         await connection.close()
@@ -103,9 +104,9 @@ async def test_success_ends_a_workers_run_for_the_fleet(workers, database_dsn):
     """A run that was told and then ended adds nothing to another's failures."""
     one, two = breakers_of(await workers(2), failure_threshold=4, timeout=60)
     await fail(one, 3)
-    await until_told(database_dsn, 3)
+    await until_counted(database_dsn, "sum(failure_count)", 3)
     await one.call(Script(1))
-    await until_told(database_dsn, 0)
+    await until_counted(database_dsn, "sum(failure_count)", 0)
     await fail(two, 3)
     await asyncio.sleep(0.5)
     assert (one.state, two.state) == (CLOSED, CLOSED)
