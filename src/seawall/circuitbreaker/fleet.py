@@ -5,7 +5,9 @@ are told in the background, changes are heard by notification, and a slow regula
 what a lost message left out. While the database is out of reach each breaker goes on by itself.
 """
 
+import asyncio
 import logging
+import os
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
@@ -33,9 +35,6 @@ class BreakerFleet:
         poll_seconds: between two regular exchanges.
         live_seconds: how long after its last call a worker counts as one that calls the service.
         clock: measures them.
-
-    Attributes:
-        connected: whether the fleet's state is known and can be changed, now.
     """
 
     def __init__(
@@ -52,7 +51,8 @@ class BreakerFleet:
         self.store, self.worker_id, self.quorum, self.clock = store, worker_id, quorum, clock
         self.lease_seconds, self.live_seconds = lease_seconds, live_seconds
         self._poll_seconds = poll_seconds
-        self.connected = False
+        self._is_connected = False
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._members: dict[str, Member] = {}
         self._breakers: dict[str, CircuitBreaker] = {}
         self._known: dict[str, tuple[FleetState, float]] = {}  # with the moment each was heard
@@ -71,6 +71,7 @@ class BreakerFleet:
         """
         for breaker in breakers:
             self.attach(breaker)
+        self._home = (os.getpid(), asyncio.get_running_loop())
         self._task = BackgroundTask(self._run(), "seawall breakers")
         with anyio.move_on_after(seconds):
             await self._first_exchange.wait()
@@ -83,11 +84,19 @@ class BreakerFleet:
             while self._telling:
                 self._idle = anyio.Event()
                 await self._idle.wait()
-        self.connected = False
+        self._is_connected = False
         if self._task is not None:
             await self._task.stop()
         for breaker in self._breakers.values():
             breaker.link = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the fleet's state is known and can be changed, now.
+
+        Never after a fork, nor in another event loop: a breaker used there goes on alone.
+        """
+        return self._is_connected and self._home == (os.getpid(), _running_loop())
 
     def attach(self, breaker: CircuitBreaker) -> None:
         """Share ``breaker``; open in the fleet, it is open before its first call."""
@@ -113,7 +122,7 @@ class BreakerFleet:
             *args: its arguments.
             lasting: leaving doesn't wait for it.
         """
-        if self._tasks is not None:
+        if self._tasks is not None and self._home == (os.getpid(), _running_loop()):
             self._telling += not lasting
             self._tasks.start_soon(self._contained, work, args, lasting)
 
@@ -141,7 +150,7 @@ class BreakerFleet:
     def lost(self) -> None:
         """The store is out of reach: every breaker goes on alone."""
         if self.connected:
-            self.connected = False
+            self._is_connected = False
             _logger.warning("the fleet is out of reach: circuit breakers go on alone")
 
     def _take(self, state: FleetState, *, joining: bool) -> None:
@@ -158,7 +167,7 @@ class BreakerFleet:
                 tasks.start_soon(self._poll)
                 await self.store.run(self.hear, self._connected, self.lost)
         finally:
-            self._tasks, self.connected = None, False
+            self._tasks, self._is_connected = None, False
 
     def _connected(self) -> None:
         self.spawn(self._join)
@@ -166,7 +175,7 @@ class BreakerFleet:
     async def _join(self) -> None:
         """The first exchange of a connection: what is said now holds, whatever was heard before."""
         states = await self._told()
-        self.connected = True
+        self._is_connected = True
         for state in states:
             self._take(state, joining=True)
         self._first_exchange.set()
@@ -183,3 +192,10 @@ class BreakerFleet:
     async def _told(self) -> list[FleetState]:
         reports = [member.report() for member in self._members.values()]
         return await self.store.sync(self.worker_id, reports)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -20,7 +20,9 @@ from seawall.errors import CircuitOpenError
 
 _TRIAL_STATES = (CircuitState.OPEN, CircuitState.HALF_OPEN)
 _LOOK_AGAIN = 0.25  # seconds between looks at a run of failures that has been told
-_VOTES_A_SECOND = 20
+# Votes at once, and seconds between two where so many were cast in the last ten: a service that
+# fails a little all the time must not keep the fleet's row locked.
+_VOTES, _WITHIN, _SPACING = 20, 10.0, 0.5
 
 
 class Fleet(Protocol):
@@ -32,7 +34,11 @@ class Fleet(Protocol):
     quorum: int
     live_seconds: float
     lease_seconds: float
-    connected: bool
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store can be asked, from here and now."""
+        ...
 
     def spawn(
         self, work: Callable[..., Coroutine[Any, Any, None]], *args: object, lasting: bool = False
@@ -90,7 +96,7 @@ class Member:
         self._told = Counts()
         self._telling = anyio.Lock()
         self._failed = anyio.Event()
-        self._votes: deque[float] = deque(maxlen=_VOTES_A_SECOND)
+        self._votes: deque[float] = deque(maxlen=_VOTES)
         self._last_seen: tuple[int, int, int] | None = None
 
     # -- following -----------------------------------------------------------------------------
@@ -175,11 +181,15 @@ class Member:
             fleet.hear(state)
 
     async def _spaced(self) -> None:
-        """At once, but not more than so many in any second."""
-        now = self._fleet.clock.monotonic()
-        if len(self._votes) == _VOTES_A_SECOND and now - self._votes[0] < 1:
-            await self._fleet.clock.sleep(1 - (now - self._votes[0]))
-        self._votes.append(self._fleet.clock.monotonic())
+        """Wait where many votes were cast of late, unless this worker's own breaker has opened."""
+        monotonic = self._fleet.clock.monotonic
+        if len(self._votes) == _VOTES and monotonic() - self._votes[0] < _WITHIN:
+            end = self._votes[-1] + _SPACING
+            while self._breaker.machine.window is not None and (left := end - monotonic()) > 0:
+                self._failed = anyio.Event()
+                with anyio.move_on_after(left):
+                    await self._failed.wait()
+        self._votes.append(monotonic())
 
     def report(self) -> Report:
         """What this worker sees of the service, for the fleet's regular exchange."""

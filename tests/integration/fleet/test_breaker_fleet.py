@@ -305,3 +305,29 @@ async def test_closing_a_manager_leaves_its_breakers_working(workers, database_d
     await asyncio.sleep(0.06)
     assert await breaker.call(Script(1)) == 1
     assert breaker.state is CLOSED
+
+
+async def test_breaker_used_in_another_event_loop_goes_on_alone(workers):
+    """Its failures and trials there are its own; nothing of the fleet's loop is touched."""
+    (manager,) = await workers(1)
+    (breaker,) = breakers_of([manager], timeout=0.05)
+
+    async def elsewhere():
+        await fail(breaker, 3)
+        await asyncio.sleep(0.06)
+        return await breaker.call(Script(1))
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == 1
+    assert breaker.state is CLOSED
+
+
+async def test_breaker_after_a_fork_goes_on_alone(workers, monkeypatch):
+    """The child has neither the connection nor the tasks."""
+    (manager,) = await workers(1)
+    (breaker,) = breakers_of([manager], timeout=0.05)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    await fail(breaker, 3)
+    await asyncio.sleep(0.06)
+    assert await breaker.call(Script(1)) == 1
+    monkeypatch.undo()
+    assert breaker.snapshot().fleet_epoch == 0
