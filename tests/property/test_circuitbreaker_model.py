@@ -12,6 +12,8 @@ from seawall.circuitbreaker.state import CircuitState
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 FORCED_OPEN, DISABLED = CircuitState.FORCED_OPEN, CircuitState.DISABLED
+METRICS_ONLY = CircuitState.METRICS_ONLY
+ADMITTING = (CLOSED, DISABLED, METRICS_ONLY)
 TIMEOUT = 10.0
 
 
@@ -25,9 +27,22 @@ class Call:
 class BreakerModel(RuleBasedStateMachine):
     calls = Bundle("calls")
 
-    @initialize(permitted=st.integers(1, 3), threshold=st.integers(1, 4), rate=st.booleans())
-    def start(self, permitted, threshold, rate):
-        options = {"permitted_calls": permitted, "timeout": TIMEOUT}
+    @initialize(
+        permitted=st.integers(1, 3),
+        threshold=st.integers(1, 4),
+        rate=st.booleans(),
+        max_wait=st.sampled_from([None, 3.0]),
+        factor=st.sampled_from([1, 2]),
+    )
+    def start(self, permitted, threshold, rate, max_wait, factor):
+        options = {
+            "permitted_calls": permitted,
+            "timeout": TIMEOUT,
+            "timeout_factor": factor,
+            "max_timeout": 35,
+            "max_wait": max_wait,
+        }
+        self.max_wait, self.factor, self.openings = max_wait, factor, 0
         if rate:
             options |= {
                 "failure_rate_threshold": 50,
@@ -45,8 +60,13 @@ class BreakerModel(RuleBasedStateMachine):
         """A new period: nothing of an older one matters to it."""
         self.state = state
         self.period = 1 if first else self.period + 1
-        self.history, self.trials = [], 0
-        self.until = self.now + TIMEOUT if state is OPEN else -math.inf
+        self.history, self.trials, self.trial_until = [], 0, math.inf
+        self.until = -math.inf
+        if state is OPEN:
+            self.openings += 1
+            self.until = self.now + min(35, TIMEOUT * self.factor ** (self.openings - 1))
+        elif state in (CLOSED, DISABLED, METRICS_ONLY):
+            self.openings = 0
 
     def heard(self, transition, before):
         if self.state is before[0] and self.period == before[1]:
@@ -67,14 +87,20 @@ class BreakerModel(RuleBasedStateMachine):
         if self.state is OPEN and self.now >= self.until:
             self.enter(HALF_OPEN)
             assert transition is not None
+        elif self.state is HALF_OPEN and self.now >= self.trial_until:
+            self.enter(OPEN)
+            assert transition is not None
         else:
             assert transition is None
         permit = self.machine.admit(self.now)
-        if self.state in (CLOSED, DISABLED):
+        if self.state in ADMITTING:
             assert permit is not None
         elif self.state is HALF_OPEN:
             assert (permit is not None) == (self.trials < self.permitted)
-            self.trials += permit is not None
+            if permit is not None:
+                self.trials += 1
+                if self.max_wait is not None:
+                    self.trial_until = min(self.trial_until, self.now + self.max_wait)
         else:
             assert permit is None
         return Call(permit, self.period) if permit is not None else None
@@ -111,8 +137,10 @@ class BreakerModel(RuleBasedStateMachine):
         self.machine.released(call.permit)
         if call.period == self.period and self.state is HALF_OPEN:
             self.trials -= 1
+            if self.trials == 0:
+                self.trial_until = math.inf
 
-    @rule(state=st.sampled_from([FORCED_OPEN, DISABLED, CLOSED]))
+    @rule(state=st.sampled_from([FORCED_OPEN, DISABLED, METRICS_ONLY, CLOSED]))
     def force(self, state):
         self.machine.enter(state, self.now)
         if state is not self.state or state is CLOSED:
@@ -130,9 +158,10 @@ class BreakerModel(RuleBasedStateMachine):
             return
         machine = self.machine
         assert (machine.state, machine.epoch) == (self.state, self.period)
-        assert (machine.window is not None) == (self.state in (CLOSED, DISABLED))
+        assert (machine.window is not None) == (self.state in ADMITTING)
         if self.state is OPEN:
             assert machine.open_until == self.until
+            assert machine.opened_count == self.openings
             assert machine.retry_after(self.now) == max(0.0, self.until - self.now)
 
 
