@@ -15,8 +15,9 @@ from seawall.fallback import fallback as fall_back_to
 from seawall.operation import AsyncOperation, as_coroutine_function, like, name_of
 from seawall.retry import RetryPolicy
 from seawall.retry.attempts import Attempts
-from seawall.retry.executor import is_plain, limited, resume, retried
+from seawall.retry.executor import is_plain, resume, retried
 from seawall.retry.exhaustion import ledger
+from seawall.timer import limited
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,6 +140,7 @@ def _fused(
         policy=policy,
         name=name,
         Attempts=Attempts,
+        monotonic=policy.clock.monotonic,
         resume=resume,
     )
 
@@ -154,7 +156,7 @@ async def retrying($params):
         result = await operation($passed)
     except Exception as error:
         on_error(window, error)
-        attempts = Attempts(policy, name, since)
+        attempts = Attempts(policy, name, since, monotonic(), False)
         if not attempts.go_on(error):
             raise
     else:

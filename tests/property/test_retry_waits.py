@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from seawall.classification import default_classifier, most_retries
 from seawall.events import EventBus
 from seawall.retry import RetryPolicy, RetryStrategy, call
-from seawall.retry.backoff import wait_before
+from seawall.retry.backoff import waits_of
 from support.operations import RecordingBus, Script
 from support.virtual_time import LoopClock, run
 
@@ -29,7 +29,7 @@ def test_wait_stays_within_its_bounds(strategy, retry, a, b, factor, spread, dra
     policy = RetryPolicy(
         initial_delay=low, max_delay=high, backoff_factor=factor, jitter_range=spread
     )
-    wait = wait_before(retry, strategy, policy, lambda: drawn)
+    wait = waits_of(strategy)(policy, retry, draw=lambda: drawn)
     assert 0 <= wait <= high * (1 + spread)
     if strategy is RetryStrategy.FIXED_DELAY:
         assert wait == low
@@ -83,13 +83,13 @@ def test_call_attempts_as_the_matrix_and_the_deadline_say(script, max_retries, d
 
 
 def test_policy_without_listeners_makes_no_event(monkeypatch):
-    from seawall.retry import attempts
+    from seawall.retry import report
 
     def refuse(**_):
         raise AssertionError
 
     for name in ("RetryScheduled", "RetrySucceeded", "RetryExhausted"):
-        monkeypatch.setattr(attempts, name, refuse)
+        monkeypatch.setattr(report, name, refuse)
 
     async def main():
         policy = RetryPolicy(clock=LoopClock(), bus=EventBus())

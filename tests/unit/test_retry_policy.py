@@ -24,7 +24,7 @@ from seawall.retry.matching import matcher_of
         ({"jitter_range": 1.1}, "jitter_range=1.1"),
         ({"deadline": 0}, "deadline=0: must be a number, above 0"),
         ({"attempt_timeout": -1}, "attempt_timeout=-1"),
-        ({"strategy": "sometimes"}, "fixed_delay, exponential_backoff, jitter"),
+        ({"strategy": "sometimes"}, "fixed_delay, linear_backoff, exponential_backoff"),
         ({"retry_on": 5}, "retry_on=5"),
         ({"retry_on": BaseException}, "never retried"),
         ({"retry_on": (ValueError, KeyboardInterrupt)}, "KeyboardInterrupt"),

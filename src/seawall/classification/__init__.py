@@ -15,6 +15,7 @@ from seawall.classification.classifier import Classifier, Rule, default_classifi
 from seawall.classification.error_type import ErrorType, most_retries, should_retry
 from seawall.classification.explanation import Explanation, Layer
 from seawall.classification.retry_after import retry_after
+from seawall.classification.throttling import is_throttled
 
 __all__ = [
     "Classifier",
@@ -23,6 +24,7 @@ __all__ = [
     "Layer",
     "Rule",
     "default_classifier",
+    "is_throttled",
     "most_retries",
     "retry_after",
     "should_retry",

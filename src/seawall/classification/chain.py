@@ -6,7 +6,7 @@ from seawall.classification.reading import read
 
 # Where clients keep the exception that they wrap: urllib (reason), aiohttp (os_error),
 # SQLAlchemy (orig), Azure and Celery (inner_exception, exc).
-_WRAPPING_ATTRIBUTES = ("reason", "os_error", "orig", "inner_exception", "exc")
+WRAPPING_ATTRIBUTES = ("reason", "os_error", "orig", "inner_exception", "exc")
 _LONGEST_CHAIN = 50
 
 
@@ -19,7 +19,7 @@ def links(exc: BaseException) -> Iterator[BaseException]:
     """The exceptions directly behind this one, the surest first."""
     if exc.__cause__ is not None:
         yield exc.__cause__
-    for name in _WRAPPING_ATTRIBUTES:
+    for name in WRAPPING_ATTRIBUTES:
         value = read(exc, name)
         if isinstance(value, BaseException):
             yield value

@@ -10,6 +10,7 @@ from seawall.classification.error_type import LEAST_RETRYABLE_FIRST, ErrorType
 from seawall.classification.explanation import NOTHING_KNOWN, Explanation, Layer
 from seawall.classification.message import explain_message
 from seawall.classification.reading import qualified_name, text_of
+from seawall.classification.retry_after import may_ask_to_wait, retry_after
 from seawall.classification.type_name import PRESUMED, TYPES
 from seawall.errors import InvalidConfigError
 
@@ -57,10 +58,28 @@ class Classifier:
 
     def classify(self, exc: BaseException) -> ErrorType:
         """The kind of failure; UNKNOWN where no layer knows."""
+        return self.judge(exc)[0]
+
+    def judge(self, exc: BaseException) -> tuple[ErrorType, float | None]:
+        """The kind of failure, and the seconds that a server asked to wait (see ``retry_after``).
+
+        Both in one look: a plain exception with nothing on it and none behind it is judged by its
+        type, in a fraction of a microsecond.
+        """
+        known = _BARE.get(type(exc))
+        if (
+            known is not None
+            and not exc.args
+            and exc.__cause__ is None
+            and (exc.__context__ is None or exc.__suppress_context__)
+            and not exc.__dict__
+            and not self._rules
+        ):
+            return known
         alone = _ALONE.get(type(exc))
-        if alone is not None and not self._rules and not exc.__dict__:
-            return alone
-        return self.explain(exc).error_type
+        if alone is None or self._rules or exc.__dict__:
+            alone = self.explain(exc).error_type
+        return alone, retry_after(exc)
 
     def explain(self, exc: BaseException) -> Explanation:
         """The kind of failure, the layer that decided and on what."""
@@ -164,10 +183,23 @@ def _by_type(cls: type) -> _Known:
     known = _BY_TYPE.get(cls)
     if known is None:
         if len(_BY_TYPE) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
-            _BY_TYPE.clear()
-            _ALONE.clear()
+            for cache in (_BY_TYPE, _ALONE, _BARE):
+                cache.clear()
         known = _BY_TYPE[cls] = _looked_up(cls)
+        if not _may_hold_more(cls):
+            found = known[0] or known[1] or NOTHING_KNOWN
+            _BARE[cls] = (found.error_type, None)
     return known
+
+
+def _may_hold_more(cls: type) -> bool:
+    """Whether its exceptions may say more than their type, with no message and nothing on them."""
+    if not issubclass(cls, Exception) or issubclass(cls, BaseExceptionGroup):
+        return True
+    # An errno agrees with the names that Python has made for them; elsewhere it says more.
+    if issubclass(cls, OSError) and (cls is OSError or cls.__module__ != "builtins"):
+        return True
+    return may_carry_code(cls) or may_ask_to_wait(cls)
 
 
 def _looked_up(cls: type) -> _Known:
@@ -206,5 +238,7 @@ def _first_presumed(*chain: BaseException) -> Explanation | None:
 _BY_TYPE: dict[type, _Known] = {}
 # Types that decide by themselves: in the table under their own name, with no place for a code.
 _ALONE: dict[type, ErrorType] = {}
+# What an exception is that carries nothing but its type: no message, and none behind it.
+_BARE: dict[type, tuple[ErrorType, None]] = {}
 
 default_classifier = Classifier()

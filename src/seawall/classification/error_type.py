@@ -23,13 +23,15 @@ LEAST_RETRYABLE_FIRST = (
 )
 
 _SYSTEM_RETRIES = 2
+# Enum members are slow to look up by name, and this is asked at every failure.
+_CONFIGURATION, _DATA, _SYSTEM = ErrorType.CONFIGURATION, ErrorType.DATA, ErrorType.SYSTEM
 
 
 def most_retries(error_type: ErrorType, max_retries: int) -> int:
     """How many retries the decision matrix allows at the most, of the ``max_retries`` asked for."""
-    if error_type is ErrorType.CONFIGURATION or error_type is ErrorType.DATA:
+    if error_type is _CONFIGURATION or error_type is _DATA:
         return 0
-    if error_type is ErrorType.SYSTEM:
+    if error_type is _SYSTEM:
         return min(max_retries, _SYSTEM_RETRIES)
     return max_retries
 

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from datetime import UTC, timedelta
 from typing import Any
 
-from seawall.classification.chain import behind, members
+from seawall.classification.chain import WRAPPING_ATTRIBUTES, behind, members
 from seawall.classification.reading import read
 from seawall.clock import utc_now
 
 # A proxy's nonsense (a negative wait, or one of ages) is no wait that a server asked for.
 _LONGEST_SECONDS = 7 * 24 * 3600.0
+_PLACES = ("retry_after", "response", "headers", "trailing_metadata")
+_MAY_ASK: dict[type, bool] = {}
+_MOST_CLASSES = 4096
 
 
 def retry_after(exc: BaseException) -> float | None:
@@ -21,11 +24,33 @@ def retry_after(exc: BaseException) -> float | None:
     response and gRPC's ``grpc-retry-pushback-ms``; then from the members of a group (the longest
     wait counts) and from what the exception was raised from. Never raises.
     """
+    # Most exceptions have no place for a wait, with nothing on them and none behind them.
+    if not (exc.__dict__ or may_ask_to_wait(type(exc)) or _holds_another(exc)):
+        return None
     try:
         return _asked(exc, set())
     except Exception:
         # Foreign objects can do anything when asked; no wait is then known.
         return None
+
+
+def may_ask_to_wait(cls: type) -> bool:
+    """Whether exceptions of the class have a place of their own for a wait, or for another."""
+    known = _MAY_ASK.get(cls)
+    if known is None:
+        if len(_MAY_ASK) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
+            _MAY_ASK.clear()
+        names = (*_PLACES, *WRAPPING_ATTRIBUTES, "exceptions", "last_attempt")
+        known = _MAY_ASK[cls] = any(hasattr(cls, name) for name in names)
+    return known
+
+
+def _holds_another(exc: BaseException) -> bool:
+    if exc.__cause__ is not None:
+        return True
+    if exc.__context__ is not None and not exc.__suppress_context__:
+        return True
+    return bool(exc.args) and any(isinstance(each, BaseException) for each in exc.args)
 
 
 def _asked(exc: BaseException, seen: set[int]) -> float | None:

@@ -6,16 +6,16 @@ frames are free before the wait begins.
 
 from typing import TYPE_CHECKING, Any
 
-from seawall.classification import ErrorType, retry_after
-from seawall.classification.reading import text_of
+from seawall.classification import ErrorType
+from seawall.deadline import current_deadline, sooner
 from seawall.errors import DeadlineExceededError
-from seawall.events import RetryExhausted, RetryScheduled, RetrySucceeded
-from seawall.retry.backoff import wait_before
 from seawall.retry.decision import reason_to_stop, wait_for
-from seawall.retry.exhaustion import is_exhausted, mark_exhausted
+from seawall.retry.exhaustion import is_exhausted, ledger, mark_exhausted
 from seawall.retry.note import replace_note
 from seawall.retry.policy import RetryPolicy
-from seawall.retry.strategy import RetryStrategy, StopReason
+from seawall.retry.record import records
+from seawall.retry.report import Report
+from seawall.retry.strategy import StopReason
 
 if TYPE_CHECKING:
     from seawall.retry.tenacity_adapter import Answers, TenacityCall
@@ -24,30 +24,37 @@ if TYPE_CHECKING:
 class Attempts:
     """The state of one call.
 
+    Args:
+        policy: the options.
+        name: the operation's.
+        since: the exhaustion ledger at the call's start.
+        started: the moment from which time is counted.
+        timed: whether that is the call's beginning; else it is the first failure, so that a call
+            that succeeds reads no clock.
+
     Attributes:
-        asks_tenacity: whether ``go_on`` needs the answers of tenacity's objects.
+        policy: the options.
+        report: tells of the call; None where nobody listens.
         number: the attempt under way or the last one, from 1.
         wait: seconds before the next attempt.
-        stop_reason: why there is none; None while the call goes on or has succeeded.
     """
 
     __slots__ = (
-        "_name", "_policy", "_since", "_started", "_tenacity", "_timed",
-        "asks_tenacity", "number", "stop_reason", "wait",
+        "_ends_at", "_name", "_since", "_started", "_tenacity", "_timed", "number", "policy",
+        "report", "wait",
     )  # fmt: skip
 
     def __init__(
-        self, policy: RetryPolicy, name: str, since: int, started: float | None = None
+        self, policy: RetryPolicy, name: str, since: int, started: float, timed: bool
     ) -> None:
-        self._policy, self._name, self._since = policy, name, since
-        # Without a start given, time is counted from the first failure: a success reads no clock.
-        self._timed = started is not None
-        self._started = policy.clock.monotonic() if started is None else started
-        self._tenacity: TenacityCall | None = None
-        self.asks_tenacity = policy.uses_tenacity
+        self.policy, self._name, self._since, self._started = policy, name, since, started
+        self._timed = timed
+        self._ends_at = None if policy.deadline is None else started + policy.deadline
         self.number = 1
         self.wait = 0.0
-        self.stop_reason: StopReason | None = None
+        self.report: Report | None = None
+        if policy.bus.listeners or policy.has_hooks or records.get() is not None:
+            self.report = Report(policy, name, records.get())
 
     def tenacity(
         self,
@@ -56,140 +63,144 @@ class Attempts:
         kwargs: dict[str, Any] | None = None,
     ) -> "TenacityCall":
         """This call's conversation with tenacity's objects, begun on its first failure."""
-        if self._tenacity is None:
+        if not hasattr(self, "_tenacity"):
             from seawall.retry.tenacity_adapter import TenacityCall
 
-            self._tenacity = TenacityCall(
-                self._policy, operation, args, kwargs or {}, self._started
+            self._tenacity: TenacityCall = TenacityCall(
+                self.policy, operation, args, kwargs or {}, self._started
             )
         return self._tenacity
 
-    def go_on(self, error: Exception, answers: "Answers | None" = None) -> bool:
-        """Decide over a failed attempt: True with ``wait`` set, or False and the error leaves."""
-        policy = self._policy
-        error_type = None
-        if policy.matcher is None or policy.bus.listeners:
-            error_type = policy.classifier.classify(error)
-        elapsed = policy.clock.monotonic() - self._started
-        reason = self._reason(error, error_type, answers)
+    def go_on(self, error: Exception | None, answers: "Answers | None" = None) -> bool:
+        """Decide over a failed attempt: True with ``wait`` set, or False and the call is over.
+
+        Args:
+            error: what the attempt raised; None where it gave a result that isn't wanted.
+            answers: those of tenacity's objects, where the policy has any.
+        """
+        policy, number = self.policy, self.number
+        if error is None:
+            error_type, asked_by_server, chosen = None, None, policy
+            reason = StopReason.MAX_RETRIES if number > policy.retry_limit else None
+        else:
+            error_type, asked_by_server = policy.classifier.judge(error)
+            chosen = policy.options_for(error, error_type) if policy.has_variants else policy
+            if policy.asks_more or ledger.count != self._since:
+                reason = self._reason(chosen, error, error_type, answers)
+            else:
+                reason = reason_to_stop(error, error_type, None, number - 1, chosen.retry_limit)
         if reason is None:
-            self.wait = self._wait(error, answers)
-            if policy.deadline is None or elapsed + self.wait < policy.deadline:
-                if policy.bus.listeners:
-                    self._report_wait(error, error_type, elapsed)
-                self.number += 1
+            wait = 0.0
+            if answers is not None:
+                wait = answers.wait
+            elif chosen.initial_delay:
+                wait = chosen.waits(chosen, number, self.wait)
+            if asked_by_server is not None and answers is None:
+                wait = wait_for(error, wait, asked_by_server)
+            if policy.is_bounded or current_deadline.get() is not None:
+                reason = self._refused(wait)
+            if reason is None:
+                self.wait = wait
+                if self.report is not None:
+                    self.report.waits(number, wait, self._elapsed(), error, error_type)
+                self.number = number + 1
                 return True
-            reason = StopReason.DEADLINE
-        self._give_up(error, error_type, reason, elapsed)
+        self._stop(reason, error, error_type)
         return False
 
+    def go_on_from(self, result: object) -> bool:
+        """The same over a result: False where it is wanted, or the retries are used up."""
+        unwanted = self.policy.retry_if_result
+        if unwanted is not None and unwanted(result):
+            return self.go_on(None)
+        self.succeeded()
+        return False
+
+    def begins(self) -> None:
+        """Tell that an attempt begins, if it isn't the first."""
+        if self.report is not None and self.number > 1:
+            self.report.begins(self.number, self._elapsed())
+
     def succeeded(self) -> None:
-        """Report a success that took a retry."""
-        policy = self._policy
-        if self.number > 1 and policy.bus.listeners:
-            elapsed = policy.clock.monotonic() - self._started
-            policy.bus.emit(
-                RetrySucceeded(operation=self._name, attempt=self.number, elapsed_seconds=elapsed)
-            )
+        """Report a success that took a retry, and fill the budget."""
+        tokens = self.policy.tokens
+        if tokens is not None:
+            tokens.on_success()
+        if self.number > 1 and self.report is not None:
+            self.report.succeeded(self.number, self._elapsed())
 
     async def pause(self) -> None:
         """Wait before the next attempt."""
-        if self.wait > 0:
-            await self._policy.clock.sleep(self.wait)
+        await self.policy.clock.sleep(self.wait)
 
     def deadline_exceeded(self) -> DeadlineExceededError:
         """The error of a call that its deadline ended in the middle of an attempt."""
-        policy = self._policy
+        policy = self.policy
         error = DeadlineExceededError(
             f"{self._name}: not done within deadline={policy.deadline:g} s"
         )
-        elapsed = policy.clock.monotonic() - self._started
         error_type = policy.classifier.classify(error)
-        self._give_up(error, error_type, StopReason.DEADLINE, elapsed)
+        self._stop(StopReason.DEADLINE, error, error_type)
         return error
 
     def remaining(self) -> float | None:
         """Seconds that the deadline leaves, or None where there is none."""
-        deadline = self._policy.deadline
-        if deadline is None:
-            return None
-        return deadline - (self._policy.clock.monotonic() - self._started)
+        ends_at = self._ends_at
+        return None if ends_at is None else ends_at - self.policy.clock.monotonic()
+
+    def _refused(self, wait: float) -> StopReason | None:
+        """Why a retry that the failure allows can't be made, or None where it can."""
+        ends_at = current_deadline.get()
+        if self._ends_at is not None:
+            ends_at = sooner(self._ends_at, ends_at)
+        if ends_at is not None and self.policy.clock.monotonic() + wait >= ends_at:
+            return StopReason.DEADLINE
+        tokens = self.policy.tokens
+        if tokens is not None and not tokens.try_acquire():
+            return StopReason.BUDGET_EXHAUSTED
+        return None
+
+    def _elapsed(self) -> float:
+        return self.policy.clock.monotonic() - self._started
 
     def _reason(
-        self, error: Exception, error_type: ErrorType | None, answers: "Answers | None"
+        self,
+        chosen: RetryPolicy,
+        error: Exception,
+        error_type: ErrorType,
+        answers: "Answers | None",
     ) -> StopReason | None:
-        policy = self._policy
-        if not policy.retry_exhausted and is_exhausted(error, self._since):
+        policy = self.policy
+        if self._exhausted(error):
             return StopReason.NOT_RETRYABLE
         asked = policy.matcher(error) if policy.matcher is not None else None
         if answers is not None and answers.matched is not None:
             asked = answers.matched
-        reason = reason_to_stop(
-            error,
-            error_type=error_type,
-            asked=asked,
-            retry_count=self.number - 1,
-            max_retries=policy.retry_limit,
-        )
+        reason = reason_to_stop(error, error_type, asked, self.number - 1, chosen.retry_limit)
         if reason is None and answers is not None and answers.stop:
             return StopReason.MAX_RETRIES
-        if reason is None and self._breaker_opened():
-            return StopReason.CIRCUIT_OPEN
+        if reason is None and policy.asks_breaker and policy.breaker is not None:
+            return StopReason.CIRCUIT_OPEN if policy.breaker.is_open() else None
         return reason
 
-    def _breaker_opened(self) -> bool:
-        policy = self._policy
-        asks = policy.strategy is RetryStrategy.CIRCUIT_BREAKER
-        return asks and policy.breaker is not None and policy.breaker.is_open()
-
-    def _wait(self, error: Exception, answers: "Answers | None") -> float:
-        if answers is not None:
-            return answers.wait
-        computed = wait_before(self.number, self._policy.strategy, self._policy)
-        return wait_for(error, computed, retry_after(error))
-
-    def _give_up(
-        self,
-        error: Exception,
-        error_type: ErrorType | None,
-        reason: StopReason,
-        elapsed: float,
+    def _stop(
+        self, reason: StopReason, error: Exception | None, error_type: ErrorType | None
     ) -> None:
-        policy = self._policy
-        self.stop_reason = reason
-        if policy.retry_exhausted or not is_exhausted(error, self._since):
-            # Else an inner policy's note says what was tried; one note is enough.
-            replace_note(error, self._note(reason, elapsed))
-        if policy.max_retries and reason is not StopReason.NOT_RETRYABLE:
-            mark_exhausted(error)
-        if policy.bus.listeners:
-            policy.bus.emit(
-                RetryExhausted(
-                    operation=self._name,
-                    attempt=self.number,
-                    elapsed_seconds=elapsed,
-                    error_type=error_type or policy.classifier.classify(error),
-                    exception_type=type(error).__qualname__,
-                    message=text_of(error),
-                    stop_reason=reason,
-                )
-            )
+        elapsed = self._elapsed()
+        if error is not None:
+            if not self._exhausted(error):
+                # Else an inner policy's note says what was tried; one note is enough.
+                replace_note(error, self._note(reason, elapsed))
+            if self.policy.max_retries and reason is not StopReason.NOT_RETRYABLE:
+                mark_exhausted(error)
+        if self.report is not None:
+            self.report.gives_up(self.number, reason, elapsed, error, error_type)
+
+    def _exhausted(self, error: Exception) -> bool:
+        """Whether an inner policy gave up on it, and this one respects that."""
+        return not self.policy.retry_exhausted and is_exhausted(error, self._since)
 
     def _note(self, reason: StopReason, elapsed: float) -> str:
         attempts = "1 attempt" if self.number == 1 else f"{self.number} attempts"
         since = "" if self._timed else " since the first failure"
         return f"{self._name} gave up after {attempts}, elapsed {elapsed:.3f} s{since}: {reason}"
-
-    def _report_wait(self, error: Exception, error_type: ErrorType | None, elapsed: float) -> None:
-        policy = self._policy
-        policy.bus.emit(
-            RetryScheduled(
-                operation=self._name,
-                attempt=self.number,
-                wait_seconds=self.wait,
-                elapsed_seconds=elapsed,
-                error_type=error_type or ErrorType.UNKNOWN,
-                exception_type=type(error).__qualname__,
-                message=text_of(error),
-            )
-        )

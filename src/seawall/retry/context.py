@@ -53,7 +53,7 @@ class AttemptLoop:
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         name = policy.name or "retrying"
-        self._attempts = Attempts(policy, name, ledger.count, policy.clock.monotonic())
+        self._attempts = Attempts(policy, name, ledger.count, policy.clock.monotonic(), timed=True)
         self._open = True
 
     def __aiter__(self) -> Self:
@@ -62,7 +62,9 @@ class AttemptLoop:
     async def __anext__(self) -> "Attempt":
         if not self._open:
             raise StopAsyncIteration
-        await self._attempts.pause()
+        if self._attempts.number > 1:
+            await self._attempts.pause()
+            self._attempts.begins()
         self._open = False  # until an attempt fails and is to be retried
         return Attempt(self, self._policy, self._attempts)
 
@@ -119,7 +121,7 @@ class Attempt:
 
     def _failed(self, error: Exception) -> bool:
         answers: Any = None
-        if self._attempts.asks_tenacity:
+        if self._policy.uses_tenacity:
             answers = self._attempts.tenacity().ask_now(error, self.number)
         again = self._attempts.go_on(error, answers)
         if again:

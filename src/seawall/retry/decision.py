@@ -4,11 +4,14 @@ from seawall.classification import ErrorType, most_retries
 from seawall.errors import CircuitOpenError, RefusedError
 from seawall.retry.strategy import StopReason
 
+# Enum members are slow to look up by name, and this is asked at every failure.
+_MAX_RETRIES, _NOT_RETRYABLE = StopReason.MAX_RETRIES, StopReason.NOT_RETRYABLE
+_CIRCUIT_OPEN = StopReason.CIRCUIT_OPEN
+
 
 def reason_to_stop(
     error: Exception,
-    *,
-    error_type: ErrorType | None,
+    error_type: ErrorType,
     asked: bool | None,
     retry_count: int,
     max_retries: int,
@@ -17,23 +20,24 @@ def reason_to_stop(
 
     Args:
         error: what the attempt raised.
-        error_type: its class; None where ``asked`` decides without it.
+        error_type: its class.
         asked: what ``retry_on`` answers, or None where there is none and the matrix decides.
         retry_count: retries made so far.
         max_retries: retries allowed at the most.
     """
-    if asked is False or (asked is None and isinstance(error, RefusedError)):
-        refused_by_breaker = isinstance(error, CircuitOpenError)
-        return StopReason.CIRCUIT_OPEN if refused_by_breaker else StopReason.NOT_RETRYABLE
     if asked is None:
-        kind = error_type or ErrorType.UNKNOWN
-        if not most_retries(kind, 1):
-            return StopReason.NOT_RETRYABLE
-        max_retries = most_retries(kind, max_retries)
-    return StopReason.MAX_RETRIES if retry_count >= max_retries else None
+        if isinstance(error, RefusedError):
+            asked = False
+        else:
+            if retry_count < most_retries(error_type, max_retries):
+                return None
+            return _MAX_RETRIES if most_retries(error_type, 1) else _NOT_RETRYABLE
+    if not asked:
+        return _CIRCUIT_OPEN if isinstance(error, CircuitOpenError) else _NOT_RETRYABLE
+    return _MAX_RETRIES if retry_count >= max_retries else None
 
 
-def wait_for(error: Exception, computed: float, asked_by_server: float | None) -> float:
+def wait_for(error: Exception | None, computed: float, asked_by_server: float | None) -> float:
     """The server's wait where it named one, else the computed one.
 
     A refusal of ours may say 0 (a trial call is under way): then the computed wait holds, so that

@@ -1,90 +1,130 @@
 """Running an operation under a policy: a bare ``try`` until something fails (R1)."""
 
+import asyncio
 from typing import Any
 
-from anyio import CancelScope, current_time
-
-from seawall.errors import AttemptTimeoutError
+from seawall.compiled import compiled
+from seawall.deadline import current_deadline, sooner
 from seawall.operation import AsyncOperation
 from seawall.retry.attempts import Attempts
 from seawall.retry.exhaustion import ledger
 from seawall.retry.policy import RetryPolicy
+from seawall.timer import TimeLimit, limited
+
+# The whole loop in one frame: a second coroutine would cost a retried call a tenth more. The wait
+# is out of the handler: the failed attempt's frames are free, and no exception of a later attempt
+# has this one for its context.
+_PLAIN = """
+async def retrying($params):
+    since, attempts = ledger.count, None
+    while True:
+        try:
+            result = await operation($passed)
+        except Exception as error:
+            if attempts is None:
+                attempts = Attempts(policy, name, since, monotonic(), False)
+            if not attempts.go_on(error):
+                raise
+        else:
+            if attempts is not None and attempts.report is not None:
+                attempts.succeeded()
+            return result
+        if attempts.wait > 0 or attempts.number > 4:
+            await attempts.pause()
+        if attempts.report is not None:
+            attempts.begins()
+"""
+
+_REFUNDING = _PLAIN.replace(
+    "            return result\n",
+    """\
+            elif tokens.tokens < tokens.capacity:
+                tokens.on_success()
+            return result
+""",
+)
+
+_TIMED = """
+async def retrying($params):
+    return await resume(Attempts(policy, name, ledger.count, monotonic(), True), operation, $packed)
+"""
+
+_BOUNDED = """
+async def retrying($params):
+    started = monotonic()
+    attempts = Attempts(policy, name, ledger.count, started, True)
+    outer = current_deadline.get()
+    current_deadline.set(sooner(outer, started + limit.seconds))
+    call = limit.begin()
+    try:
+        return await resume(attempts, operation, $packed)
+    except CancelledError:
+        if limit.expired(call):
+            raise attempts.deadline_exceeded() from None
+        raise
+    finally:
+        limit.end(call)
+        current_deadline.set(outer)
+"""
 
 
 def retried(policy: RetryPolicy, operation: AsyncOperation, name: str) -> AsyncOperation:
     """The coroutine function that runs ``operation`` under ``policy``."""
     if policy.attempt_timeout is not None:
         operation = limited(operation, policy.attempt_timeout, name)
-    if is_plain(policy):
-        return _plain(policy, operation, name)
-    return _bounded(policy, operation, name)
+    if policy.deadline is not None:
+        template = _BOUNDED
+    elif not is_plain(policy):
+        template = _TIMED
+    else:
+        template = _PLAIN if policy.tokens is None else _REFUNDING
+    return compiled(
+        template,
+        operation,
+        policy=policy,
+        name=name,
+        ledger=ledger,
+        Attempts=Attempts,
+        resume=resume,
+        tokens=policy.tokens,
+        monotonic=policy.clock.monotonic,
+        limit=None if policy.deadline is None else TimeLimit(policy.deadline),
+        current_deadline=current_deadline,
+        sooner=sooner,
+        CancelledError=asyncio.CancelledError,
+    )
+
+
+_AT_ONCE = 4  # attempts without a wait, after which others get their turn
 
 
 def is_plain(policy: RetryPolicy) -> bool:
     """Whether nothing is to be done before the first failure, and then nothing to be awaited."""
-    return policy.deadline is None and not policy.uses_tenacity
-
-
-def limited(operation: AsyncOperation, seconds: float, name: str) -> AsyncOperation:
-    """``operation``, cancelled after ``seconds`` with ``AttemptTimeoutError``.
-
-    A ``TimeoutError`` of the operation's own passes as it is.
-    """
-
-    async def attempt(*args: Any, **kwargs: Any) -> Any:
-        with CancelScope(deadline=current_time() + seconds):
-            return await operation(*args, **kwargs)
-        # Reached only where the scope cancelled the attempt.
-        raise AttemptTimeoutError(f"{name}: no result within attempt_timeout={seconds:g} s")
-
-    return attempt
-
-
-def _plain(policy: RetryPolicy, operation: AsyncOperation, name: str) -> AsyncOperation:
-    async def retrying(*args: Any, **kwargs: Any) -> Any:
-        since = ledger.count
-        try:
-            return await operation(*args, **kwargs)
-        except Exception as error:
-            attempts = Attempts(policy, name, since)
-            if not attempts.go_on(error):
-                raise
-        # Out of the handler: the failed attempt's frames are free, and no exception of a later
-        # attempt has this one for its context.
-        return await resume(attempts, operation, args, kwargs)
-
-    return retrying
-
-
-def _bounded(policy: RetryPolicy, operation: AsyncOperation, name: str) -> AsyncOperation:
-    async def retrying(*args: Any, **kwargs: Any) -> Any:
-        attempts = Attempts(policy, name, ledger.count, policy.clock.monotonic())
-        if policy.deadline is None:
-            return await resume(attempts, operation, args, kwargs)
-        with CancelScope(deadline=current_time() + policy.deadline):
-            return await resume(attempts, operation, args, kwargs)
-        # Reached only where the scope cancelled the call.
-        raise attempts.deadline_exceeded()
-
-    return retrying
+    looks_at_results = policy.retry_if_result is not None
+    return policy.deadline is None and not policy.uses_tenacity and not looks_at_results
 
 
 async def resume(
     attempts: Attempts, operation: AsyncOperation, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Attempt until ``attempts`` gives up, after the wait that it holds."""
+    policy = attempts.policy
     while True:
-        await attempts.pause()
+        if attempts.wait > 0 or attempts.number > _AT_ONCE:
+            await attempts.pause()
+        if attempts.report is not None:
+            attempts.begins()
         try:
             result = await operation(*args, **kwargs)
         except Exception as error:
             answers = None
-            if attempts.asks_tenacity:
+            if policy.uses_tenacity:
                 answers = await attempts.tenacity(operation, args, kwargs).ask(
                     error, attempts.number
                 )
             if not attempts.go_on(error, answers):
                 raise
         else:
-            attempts.succeeded()
-            return result
+            looked_at = policy.looks_at_successes or attempts.report is not None
+            if not looked_at or not attempts.go_on_from(result):
+                return result

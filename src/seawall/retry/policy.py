@@ -1,20 +1,29 @@
 """RetryPolicy: the options of a retry, checked when it is built."""
 
+import functools
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Protocol, TypedDict, TypeVar
 
-from seawall.classification import Classifier, default_classifier
+from seawall.classification import Classifier, ErrorType, default_classifier, is_throttled
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import InvalidConfigError
 from seawall.events import EventBus, default_bus
+from seawall.operation import is_async
+from seawall.retry.backoff import Waits, waits_of
+from seawall.retry.budget import RetryBudget
 from seawall.retry.matching import Matcher, RetryOn, is_tenacity_object, matcher_of
-from seawall.retry.strategy import RetryStrategy
+from seawall.retry.record import RetryInfo
+from seawall.retry.strategy import Jitter, RetryStrategy
 
 WaitObject = Callable[[Any], float] | Callable[[Any], Awaitable[float]]
 StopObject = Callable[[Any], bool] | Callable[[Any], Awaitable[bool]]
+Hook = Callable[[RetryInfo], object]
+Overrides = Mapping[str, Any]
+E = TypeVar("E", bound=StrEnum)
 
 
 class Gate(Protocol):
@@ -34,13 +43,21 @@ class RetryOptions(TypedDict, total=False):
     max_delay: float
     jitter_range: float
     strategy: RetryStrategy
+    jitter: Jitter | None
     deadline: float | None
     attempt_timeout: float | None
     retry_on: RetryOn | None
+    retry_if_result: Callable[[Any], bool] | None
+    by_error_type: Mapping[ErrorType, Overrides]
+    throttled: Overrides | None
+    budget: RetryBudget | str | None
     wait: WaitObject | None
     stop: StopObject | None
     retry_exhausted: bool
     breaker: Gate | None
+    before_attempt: Hook | None
+    before_wait: Hook | None
+    on_give_up: Hook | None
     classifier: Classifier
     bus: EventBus
     clock: Clock
@@ -55,6 +72,12 @@ _RANGES = {
     "jitter_range": Range(float, 0, 1),
 }
 _SECONDS = Range(float, low_open=True)
+# What may differ by the kind of a failure: how often it is retried, and how long to wait.
+_OVERRIDES = (
+    "max_retries", "initial_delay", "backoff_factor", "max_delay", "jitter_range", "strategy",
+    "jitter",
+)  # fmt: skip
+_HOOKS = ("before_attempt", "before_wait", "on_give_up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +94,10 @@ class RetryPolicy:
         max_delay: seconds, the cap of the computed wait before its random spread. A server's
             Retry-After is honoured above it.
         jitter_range: share (0 to 1) by which the exponential wait varies at random, up and down.
-        strategy: how the wait is computed.
+        strategy: how the wait grows.
+        jitter: how chance varies it; None: as is usual for the strategy.
         deadline: seconds for the whole call, waits included; no wait is begun that it can't fit.
+            Policies inside the call see it: theirs begin no wait that it can't fit either.
         attempt_timeout: seconds for one attempt, which is cancelled then and counts as failed. A
             plain function's thread can't be cancelled and ends by itself. A breaker decorated
             below the retry sees a cancellation and counts nothing; in a ``Policy`` it counts.
@@ -80,11 +105,22 @@ class RetryPolicy:
             the exception, or a tenacity ``retry_if_*`` object. Never shown a cancellation. A
             refusal (``CircuitOpenError``) is retried only where its own type is named or a
             function says so.
+        retry_if_result: a function of a result; True retries the call as if it had failed. When
+            retries are used up, the last result is returned.
+        by_error_type: options that differ for failures of a kind: ``{ErrorType.TRANSIENT:
+            {"initial_delay": 0.1}}``.
+        throttled: options that differ where the server said that it is asked too often (HTTP 429,
+            gRPC RESOURCE_EXHAUSTED, AWS's throttling codes); before ``by_error_type``.
+        budget: takes a token a retry, or the name of a process-wide one.
         wait: a tenacity ``wait_*`` object, in place of ``strategy``.
         stop: a tenacity ``stop_*`` object, in place of ``max_retries``.
         retry_exhausted: retry also what an inner retry gave up on.
         breaker: the operation's circuit breaker, for ``RetryStrategy.CIRCUIT_BREAKER``; found by
             itself where the function is decorated with one.
+        before_attempt: called with a ``RetryInfo`` before each attempt but the first.
+        before_wait: called before each wait.
+        on_give_up: called when the call is given up. Hooks are plain functions; one that raises is
+            logged and changes nothing.
         classifier: decides the error type.
         bus: takes ``RetryScheduled``, ``RetrySucceeded`` and ``RetryExhausted``.
         clock: gives the time and the sleep; timeouts run on the event loop's clock.
@@ -100,20 +136,39 @@ class RetryPolicy:
     max_delay: float = 300.0
     jitter_range: float = 0.1
     strategy: RetryStrategy = RetryStrategy.EXPONENTIAL_BACKOFF
+    jitter: Jitter | None = None
     deadline: float | None = None
     attempt_timeout: float | None = None
     retry_on: RetryOn | None = None
+    retry_if_result: Callable[[Any], bool] | None = None
+    by_error_type: Mapping[ErrorType, Overrides] = field(default_factory=dict, hash=False)
+    throttled: Overrides | None = field(default=None, hash=False)
+    budget: RetryBudget | str | None = None
     wait: WaitObject | None = None
     stop: StopObject | None = None
     retry_exhausted: bool = False
     breaker: Gate | None = None
+    before_attempt: Hook | None = None
+    before_wait: Hook | None = None
+    on_give_up: Hook | None = None
     classifier: Classifier = default_classifier
     bus: EventBus = default_bus
     clock: Clock = SYSTEM_CLOCK
     name: str | None = None
     # Made from the options once, not at each failure.
+    waits: Waits = field(init=False, repr=False, compare=False)
+    retry_limit: int = field(init=False, repr=False, compare=False)
+    asks_breaker: bool = field(init=False, repr=False, compare=False)
     matcher: Matcher | None = field(init=False, repr=False, compare=False)
     uses_tenacity: bool = field(init=False, repr=False, compare=False)
+    asks_more: bool = field(init=False, repr=False, compare=False)
+    looks_at_successes: bool = field(init=False, repr=False, compare=False)
+    is_bounded: bool = field(init=False, repr=False, compare=False)
+    has_hooks: bool = field(init=False, repr=False, compare=False)
+    has_variants: bool = field(init=False, repr=False, compare=False)
+    tokens: RetryBudget | None = field(init=False, repr=False, compare=False)
+    variants: dict[ErrorType, "RetryPolicy"] = field(init=False, repr=False, compare=False)
+    throttled_variant: "RetryPolicy | None" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -129,20 +184,69 @@ class RetryPolicy:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise InvalidConfigError(f"{name}={value!r}: must be a tenacity {name}_* object")
-        object.__setattr__(self, "strategy", _strategy(self.strategy))
-        object.__setattr__(self, "matcher", matcher_of(self.retry_on))
+        _refuse_what_cannot_be_called(self)
+        keep = functools.partial(object.__setattr__, self)
+        keep("strategy", _member(RetryStrategy, "strategy", self.strategy))
+        keep("jitter", None if self.jitter is None else _member(Jitter, "jitter", self.jitter))
+        keep("waits", waits_of(self.strategy, self.jitter))
+        keep("asks_breaker", self.strategy is RetryStrategy.CIRCUIT_BREAKER)
+        keep("retry_limit", self.max_retries if self.stop is None else sys.maxsize)
+        keep("matcher", matcher_of(self.retry_on))
         foreign = self.wait is not None or self.stop is not None
-        object.__setattr__(self, "uses_tenacity", foreign or is_tenacity_object(self.retry_on))
+        keep("uses_tenacity", foreign or is_tenacity_object(self.retry_on))
+        keep("asks_more", self.asks_breaker or self.uses_tenacity or self.matcher is not None)
+        keep("has_hooks", any(getattr(self, name) is not None for name in _HOOKS))
+        keep("tokens", _budget(self.budget))
+        keep("looks_at_successes", self.tokens is not None or self.retry_if_result is not None)
+        keep("is_bounded", self.tokens is not None or self.deadline is not None)
+        keep("variants", {})
+        if self.by_error_type:
+            kinds = self.by_error_type.items()
+            keep("variants", {_kind(kind): _variant(self, given) for kind, given in kinds})
+        throttled = self.throttled
+        keep("throttled_variant", None if throttled is None else _variant(self, throttled))
+        keep("has_variants", bool(self.by_error_type) or throttled is not None)
 
-    @property
-    def retry_limit(self) -> int:
-        """Retries at the most, before the error type is looked at."""
-        return self.max_retries if self.stop is None else sys.maxsize
+    def options_for(self, error: Exception, error_type: ErrorType | None) -> "RetryPolicy":
+        """The policy whose numbers hold for this failure."""
+        if self.throttled_variant is not None and is_throttled(error):
+            return self.throttled_variant
+        return self if error_type is None else self.variants.get(error_type, self)
 
 
-def _strategy(value: str) -> RetryStrategy:
+def _refuse_what_cannot_be_called(policy: RetryPolicy) -> None:
+    for name in (*_HOOKS, "retry_if_result"):
+        value = getattr(policy, name)
+        if value is not None and (not callable(value) or is_async(value)):
+            raise InvalidConfigError(f"{name}={value!r}: must be a plain function")
+
+
+def _member(kind: type[E], name: str, value: str) -> E:
     try:
-        return RetryStrategy(value)
+        return kind(value)
     except ValueError:
-        known = ", ".join(RetryStrategy)
-        raise InvalidConfigError(f"strategy={value!r}: must be one of {known}") from None
+        known = ", ".join(kind)
+        raise InvalidConfigError(f"{name}={value!r}: must be one of {known}") from None
+
+
+def _kind(value: str) -> ErrorType:
+    return _member(ErrorType, "by_error_type", value)
+
+
+def _budget(given: object) -> RetryBudget | None:
+    if given is None or isinstance(given, RetryBudget):
+        return given
+    if isinstance(given, str):
+        return RetryBudget.of(given)
+    raise InvalidConfigError(f"budget={given!r}: must be a RetryBudget or the name of one")
+
+
+def _variant(policy: RetryPolicy, given: object) -> RetryPolicy:
+    if not isinstance(given, Mapping):
+        raise InvalidConfigError(f"{given!r}: must be a mapping of options to values")
+    for name in given:
+        if name not in _OVERRIDES:
+            raise InvalidConfigError(
+                f"{name!r} can't differ by the kind of a failure; {', '.join(_OVERRIDES)} can"
+            )
+    return replace(policy, by_error_type={}, throttled=None, **given)

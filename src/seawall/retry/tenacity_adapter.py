@@ -13,7 +13,6 @@ from tenacity import RetryCallState
 from tenacity.asyncio import AsyncRetrying
 
 from seawall.classification import retry_after
-from seawall.retry.backoff import wait_before
 from seawall.retry.decision import wait_for
 from seawall.retry.matching import is_tenacity_object
 from seawall.retry.policy import RetryPolicy
@@ -62,7 +61,7 @@ class TenacityCall:
                 matched = await self._matches(policy.retry_on, error, now)
             self._show(error, now)
             if policy.wait is None:
-                computed = wait_before(attempt, policy.strategy, policy)
+                computed = policy.waits(policy, attempt, state.upcoming_sleep)
             else:
                 computed = float(await _answer(policy.wait(state)))
             # Known before the stop is asked: `stop_before_delay` looks at the wait to come.

@@ -52,10 +52,10 @@ class Timeout:
 
 
 def timeout(seconds: float) -> Timeout:
-    """At most ``seconds`` for each call: ``@timeout(5)``, ``await timeout(5).call(function, …)``.
+    """A limit to the time of each call, as a decorator or through its ``call``.
 
     The call is cancelled and ``AttemptTimeoutError`` (a ``TimeoutError``) raised. A plain function
-    runs in a worker thread, which can't be cancelled: the caller goes on, the thread ends by itself.
+    runs in a worker thread, which can't be cancelled: the caller goes on, the thread ends alone.
 
     Raises:
         InvalidConfigError: ``seconds`` is not a number above 0.

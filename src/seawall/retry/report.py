@@ -1,0 +1,136 @@
+"""What a call tells of its retries: events, hooks and the record that somebody gathers.
+
+Made only where somebody listens.
+"""
+
+import logging
+
+from seawall.classification import ErrorType
+from seawall.classification.reading import text_of
+from seawall.events import RetryExhausted, RetryScheduled, RetrySucceeded
+from seawall.retry.policy import Hook, RetryPolicy
+from seawall.retry.record import CallRecord, FailedAttempt, RetryInfo
+from seawall.retry.strategy import StopReason
+
+_logger = logging.getLogger("seawall.retry")
+
+_RESULT = "(result)"  # stands for the exception's type where a result was not wanted
+
+
+class Report:
+    """Tells of one call. Keeps no exception."""
+
+    __slots__ = ("_name", "_policy", "_record")
+
+    def __init__(self, policy: RetryPolicy, name: str, gathered: list[CallRecord] | None) -> None:
+        self._policy, self._name = policy, name
+        self._record: CallRecord | None = None
+        if gathered is not None:
+            self._record = CallRecord(name)
+            gathered.append(self._record)
+
+    def begins(self, attempt: int, elapsed: float) -> None:
+        """An attempt after the first begins."""
+        if self._policy.before_attempt is not None:
+            _call(
+                self._policy.before_attempt,
+                RetryInfo(operation=self._name, attempt=attempt, elapsed_seconds=elapsed),
+            )
+
+    def waits(
+        self,
+        attempt: int,
+        wait: float,
+        elapsed: float,
+        error: Exception | None,
+        error_type: ErrorType | None,
+    ) -> None:
+        """An attempt failed and another follows."""
+        self._failed(error, error_type, wait)
+        policy = self._policy
+        if policy.bus.listeners:
+            policy.bus.emit(
+                RetryScheduled(
+                    operation=self._name,
+                    attempt=attempt,
+                    wait_seconds=wait,
+                    elapsed_seconds=elapsed,
+                    error_type=error_type or ErrorType.UNKNOWN,
+                    exception_type=_type_of(error),
+                    message="" if error is None else text_of(error),
+                )
+            )
+        if policy.before_wait is not None:
+            _call(
+                policy.before_wait,
+                RetryInfo(
+                    operation=self._name,
+                    attempt=attempt,
+                    elapsed_seconds=elapsed,
+                    error=error,
+                    wait_seconds=wait,
+                ),
+            )
+
+    def gives_up(
+        self,
+        attempt: int,
+        reason: StopReason,
+        elapsed: float,
+        error: Exception | None,
+        error_type: ErrorType | None,
+    ) -> None:
+        """The last attempt failed."""
+        self._failed(error, error_type, None)
+        if self._record is not None:
+            self._record.stop_reason, self._record.elapsed_seconds = reason, elapsed
+        policy = self._policy
+        if policy.bus.listeners:
+            policy.bus.emit(
+                RetryExhausted(
+                    operation=self._name,
+                    attempt=attempt,
+                    elapsed_seconds=elapsed,
+                    error_type=error_type or ErrorType.UNKNOWN,
+                    exception_type=_type_of(error),
+                    message="" if error is None else text_of(error),
+                    stop_reason=reason,
+                )
+            )
+        if policy.on_give_up is not None:
+            _call(
+                policy.on_give_up,
+                RetryInfo(
+                    operation=self._name,
+                    attempt=attempt,
+                    elapsed_seconds=elapsed,
+                    error=error,
+                    stop_reason=reason,
+                ),
+            )
+
+    def succeeded(self, attempt: int, elapsed: float) -> None:
+        """An attempt after the first succeeded."""
+        if self._record is not None:
+            self._record.succeeded, self._record.elapsed_seconds = True, elapsed
+        bus = self._policy.bus
+        if bus.listeners:
+            bus.emit(RetrySucceeded(operation=self._name, attempt=attempt, elapsed_seconds=elapsed))
+
+    def _failed(
+        self, error: Exception | None, error_type: ErrorType | None, wait: float | None
+    ) -> None:
+        if self._record is not None:
+            name = None if error is None else type(error).__qualname__
+            self._record.failed.append(FailedAttempt(error_type, name, wait))
+
+
+def _type_of(error: Exception | None) -> str:
+    return _RESULT if error is None else type(error).__qualname__
+
+
+def _call(hook: Hook, info: RetryInfo) -> None:
+    try:
+        hook(info)
+    except Exception:
+        _logger.exception("the hook %r failed", hook)
