@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import anyio
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -57,6 +59,11 @@ class BackgroundTask:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{self._task.get_name()} failed", "exception": error}
             )
+
+
+def owned_task(work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+    """A task whose end its maker waits for: for a race, where a task group would end them all."""
+    return asyncio.create_task(work, name=name)
 
 
 def utc_now() -> datetime:

@@ -80,6 +80,30 @@ class FallbackUsed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BulkheadRejected(Event):
+    """A call found no slot in a bulkhead, and no room or time to wait for one."""
+
+    bulkhead: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimited(Event):
+    """A rate limiter refused a call; it has a token again after ``retry_after`` seconds."""
+
+    limiter: str
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeStarted(Event):
+    """A call took longer than ``delay_seconds``; attempt ``attempt`` was started beside it."""
+
+    operation: str
+    attempt: int
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCommitted(Event):
     """A batch's rows, its quarantined rows and its position are committed."""
 

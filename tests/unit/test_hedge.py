@@ -1,0 +1,148 @@
+"""A second attempt beside a slow one: the first success wins, nothing is left over."""
+
+import asyncio
+
+import pytest
+
+from seawall.errors import InvalidConfigError
+from seawall.hedge import hedge
+from seawall.retry.budget import RetryBudget
+from support.operations import RecordingBus
+
+
+class Service:
+    """Each call takes the next of ``script``: seconds, or an error after seconds."""
+
+    def __init__(self, *script):
+        self.script, self.calls, self.cancelled = script, 0, 0
+
+    async def __call__(self):
+        n, self.calls = self.calls, self.calls + 1
+        step = self.script[min(n, len(self.script) - 1)]
+        seconds, error = step if isinstance(step, tuple) else (step, None)
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if error is not None:
+            raise error
+        return n
+
+
+async def took(awaitable):
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    try:
+        result = await awaitable
+    except Exception as error:
+        result = error
+    return result, pytest.approx(loop.time() - start, abs=0.01)
+
+
+async def test_hedge_quick_call_has_no_second_attempt():
+    service = Service(1)
+    assert await took(hedge(2).call(service)) == (0, 1)
+    assert service.calls == 1
+
+
+async def test_hedge_slow_call_is_overtaken_and_cancelled():
+    service = Service(60, 1)
+    assert await took(hedge(2).call(service)) == (1, 3)
+    assert (service.calls, service.cancelled) == (2, 1)
+
+
+async def test_hedge_first_attempt_may_still_win():
+    service = Service(3, 60)
+    assert await took(hedge(2).call(service)) == (0, 3)
+    assert service.cancelled == 1
+
+
+async def test_hedge_failure_waits_for_the_other():
+    service = Service((5, ValueError()), 10)
+    assert await took(hedge(2).call(service)) == (1, 12)
+
+
+async def test_hedge_all_failed_raises_the_first_ones():
+    service = Service((5, ValueError("first")), (1, KeyError("second")))
+    result, seconds = await took(hedge(2).call(service))
+    assert isinstance(result, ValueError)
+    assert seconds == 5
+
+
+async def test_hedge_early_failure_is_no_reason_for_a_second_attempt():
+    service = Service((1, ValueError()))
+    result, _ = await took(hedge(2).call(service))
+    assert isinstance(result, ValueError)
+    assert service.calls == 1
+
+
+async def test_hedge_starts_no_more_than_max_hedges():
+    service = Service(60)
+    await took(hedge(2, max_hedges=3).call(service))
+    assert service.calls == 4
+
+
+async def test_hedge_takes_its_tokens_from_the_budget():
+    budget = RetryBudget("api", capacity=1)
+    service = Service(10)
+    hedged = hedge(2, budget=budget)(service)
+    assert await took(hedged()) == (0, 10)
+    assert await took(hedged()) == (2, 10)
+    assert service.calls == 3
+
+
+async def test_hedge_delay_is_the_quantile_of_the_latencies(clock):
+    service = Service(*[1] * 15, 3, 60, 0)
+    hedged = hedge(quantile=0.9, clock=clock)(service)
+    for _ in range(16):
+        await hedged()
+    assert await took(hedged()) == (17, 1)
+
+
+async def test_hedge_with_too_few_latencies_waits(clock):
+    service = Service(60)
+    await took(hedge(clock=clock).call(service))
+    assert service.calls == 1
+
+
+async def test_hedge_cancelled_cancels_every_attempt_and_waits_for_their_ends():
+    service = Service(60)
+    before = len(asyncio.all_tasks())
+    task = asyncio.ensure_future(hedge(1, max_hedges=2).call(service))
+    await asyncio.sleep(5)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert service.cancelled == 3
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_hedge_closed_leaves_no_task():
+    service = Service(60)
+    waiting = hedge(1).call(service)
+    waiting.send(None)
+    await asyncio.sleep(0)
+    waiting.close()
+    await asyncio.sleep(1)
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_hedge_tells_of_the_second_attempt():
+    bus = RecordingBus()
+    await hedge(2, bus=bus).call(Service(60, 1))
+    assert [(e.attempt, e.delay_seconds) for e in bus.events] == [(2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delay": -1}, "delay=-1"),
+        ({"quantile": 0}, "quantile=0"),
+        ({"max_hedges": 0}, "max_hedges=0"),
+        ({"budget": 5}, "budget=5: must be a RetryBudget"),
+    ],
+)
+def test_hedge_option_out_of_range_is_refused(options, message):
+    with pytest.raises(InvalidConfigError, match=message):
+        hedge(**options)
