@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from seawall.errors import InvalidConfigError
@@ -91,6 +91,7 @@ class RecoveryConfig:
             run stops with ``TooManyBadRecordsError``.
         bad_record_allowance: bad records that a run may have whatever their share, where the
             tolerance was not given with the call: a short run's first bad row must not stop it.
+        policies: named policies as plain values; see ``PolicyRegistry.configure``.
 
     Raises:
         InvalidConfigError: a value is out of range; the message says what would be right.
@@ -116,6 +117,7 @@ class RecoveryConfig:
     connect_timeout: float = 10.0
     bad_record_tolerance: float = 0.5
     bad_record_allowance: int = 1000
+    policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -126,6 +128,10 @@ class RecoveryConfig:
             )
         if self.listen_dsn is not None and not isinstance(self.listen_dsn, str):
             raise InvalidConfigError(f"listen_dsn={self.listen_dsn!r}: must be a DSN or None")
+        if not isinstance(self.policies, Mapping):
+            raise InvalidConfigError(
+                f"policies={self.policies!r}: must be a mapping of names to policies"
+            )
         if not isinstance(self.require_dsn, bool):
             raise InvalidConfigError(f"require_dsn={self.require_dsn!r}: must be True or False")
 
@@ -144,7 +150,7 @@ class RecoveryConfig:
             raise InvalidConfigError(
                 f"config={value!r}: must be a RecoveryConfig or a mapping of its keys"
             )
-        known = [field.name for field in fields(cls)]
+        known = [each.name for each in fields(cls)]
         for key in value:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1)

@@ -13,6 +13,8 @@ from seawall.classification import Classifier, ErrorType, default_classifier, sh
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus
 from seawall.fallback import call_with_fallback
+from seawall.pipeline import Policy
+from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
 from seawall.retry import RetryPolicy, call, retry
 from seawall.run import Run
@@ -57,6 +59,8 @@ class ErrorRecoveryManager:
         self.bus = EventBus()
         self.classifier = classifier
         self._breakers = BreakerRegistry(bus=self.bus, classifier=classifier)
+        self.policies = PolicyRegistry(breakers=self._breakers, retry=self._policy, bus=self.bus)
+        self.policies.configure(self.config.policies)
         self._services = Services(
             dsn, self.config, pipeline_id, schema, self.bus, classifier, self._breakers
         )
@@ -168,6 +172,14 @@ class ErrorRecoveryManager:
             seconds: how long OPEN lasts.
         """
         await self._services.force_circuit_breaker(service_name, state, seconds, reason)
+
+    def policy(self, name: str) -> Policy:
+        """The policy that the config's ``policies`` (or ``manager.policies.add``) names.
+
+        Raises:
+            InvalidConfigError: there is none of that name.
+        """
+        return self.policies.get(name)
 
     async def implement_fallback_strategy(
         self, primary: Callable[..., Any], *fallbacks: Callable[..., Any], **options: Any

@@ -1,18 +1,24 @@
-"""Policy: fallback, retry and circuit breaker around one function, composed in one fixed order.
+"""Policy: what protects one function, composed in one fixed order and compiled.
 
-From outside in: fallback, deadline, retry, breaker (asked for each attempt), attempt timeout, call.
-Retry and breaker share one frame, so that a success runs through no more than a ``try``.
+From outside in: fallback, deadline, retry (with its budget), hedge, breaker (asked for each
+attempt), bulkhead, rate limiter, attempt timeout, call. Retry and breaker share one frame, so that
+a success runs through no more than a ``try``.
 """
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, overload
 
+from seawall.bulkhead import Bulkhead
 from seawall.circuitbreaker import CircuitBreaker
 from seawall.compiled import compiled
+from seawall.config import Range
 from seawall.errors import InvalidConfigError
+from seawall.fallback import Handled, LastGood
 from seawall.fallback import fallback as fall_back_to
+from seawall.hedge import Hedge
 from seawall.operation import AsyncOperation, as_coroutine_function, like, name_of
+from seawall.ratelimiter import RateLimiter
 from seawall.retry import RetryPolicy
 from seawall.retry.attempts import Attempts
 from seawall.retry.executor import is_plain, resume, retried
@@ -22,45 +28,68 @@ from seawall.timer import limited
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_SECONDS = Range(float, low_open=True)
+
 
 class Policy:
     """A decorator of several policies; each that is None is left out.
 
     The order is fixed, whatever the order of the arguments: a fallback sees only what retries
-    could not help, each attempt asks the breaker anew, and an attempt that times out counts as
-    the breaker's failure. May be shared between tasks and put on several functions; the functions
-    then share the breaker.
+    could not help; each attempt asks the breaker, the bulkhead and the rate limiter anew; an
+    attempt that times out counts as the breaker's failure; a refusal is no failure of the service
+    and isn't retried unless ``retry_on`` names it. May be shared between tasks and put on several
+    functions; these then share the breaker, the slots and the tokens.
 
     Args:
-        fallback: functions that answer, in order, when the rest has failed; each gets the
-            function's own arguments.
-        handle: exception types that lead to a fallback.
-        retry: the retries, with the call's ``deadline`` and the ``attempt_timeout``.
+        name: for people and configuration.
+        fallback: functions (or ``LastGood``) that answer, in order, when the rest has failed; each
+            gets the function's own arguments.
+        handle: exception types and error types that lead to a fallback.
+        deadline: seconds for the whole call, retries and waits included.
+        retry: the retries.
+        hedge: a second attempt beside a slow one.
         breaker: the service's circuit breaker.
+        bulkhead: how many calls at once.
+        rate_limiter: how many calls in a time.
+        timeout: seconds for each attempt.
 
     Raises:
-        InvalidConfigError: an argument is of another type, or none is given.
+        InvalidConfigError: an argument is of another type, given twice, or none is given.
         TypeError: a fallback can't be called.
     """
 
-    __slots__ = ("_breaker", "_fallbacks", "_handle", "_retry")
+    __slots__ = (
+        "_breaker", "_bulkhead", "_fallbacks", "_handle", "_hedge", "_limiter", "_retry",
+        "_timeout", "name",
+    )  # fmt: skip
 
     def __init__(
         self,
         *,
-        fallback: Callable[..., Any] | tuple[Callable[..., Any], ...] = (),
-        handle: type[Exception] | tuple[type[Exception], ...] = Exception,
+        name: str | None = None,
+        fallback: Callable[..., Any] | LastGood | tuple[Callable[..., Any] | LastGood, ...] = (),
+        handle: Handled = Exception,
+        deadline: float | None = None,
         retry: RetryPolicy | None = None,
+        hedge: Hedge | None = None,
         breaker: CircuitBreaker | None = None,
+        bulkhead: Bulkhead | None = None,
+        rate_limiter: RateLimiter | None = None,
+        timeout: float | None = None,
     ) -> None:
+        self.name = name
         self._fallbacks = fallback if isinstance(fallback, tuple) else (fallback,)
         self._handle = handle
-        self._retry = _of_type("retry", retry, RetryPolicy)
-        self._breaker = _of_type("breaker", breaker, CircuitBreaker)
         if self._fallbacks:
             fall_back_to(*self._fallbacks, handle=handle)  # refuses what can't be one
-        elif retry is None and breaker is None:
-            raise InvalidConfigError("Policy(): must be given a fallback, a retry or a breaker")
+        self._retry = _with_deadline(_of_type("retry", retry, RetryPolicy), deadline)
+        self._hedge = _of_type("hedge", hedge, Hedge)
+        self._breaker = _of_type("breaker", breaker, CircuitBreaker)
+        self._bulkhead = _of_type("bulkhead", bulkhead, Bulkhead)
+        self._limiter = _of_type("rate_limiter", rate_limiter, RateLimiter)
+        self._timeout = _one_timeout(timeout, self._retry)
+        if not self._fallbacks and not self._parts():
+            raise InvalidConfigError("Policy(): must be given at least one policy")
 
     @overload
     def __call__(
@@ -70,7 +99,7 @@ class Policy:
     def __call__(self, operation: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __call__(self, operation: Callable[..., Any], /) -> Callable[..., Any]:
         wrapped = operation
-        if self._retry is not None or self._breaker is not None:
+        if self._parts():
             wrapped = like(operation, self._composed(operation))
         if self._breaker is not None:
             wrapped.__dict__["circuit_breaker"] = self._breaker
@@ -88,40 +117,86 @@ class Policy:
         """Call ``operation`` under the policies.
 
         Raises:
-            CircuitOpenError: the breaker refused the call, and no fallback answered.
+            CircuitOpenError, BulkheadFullError, RateLimitedError: the call was refused, and no
+                fallback answered.
             DeadlineExceededError: the deadline ended the call in the middle of an attempt.
+            AttemptTimeoutError: the last attempt took longer than ``timeout``.
             ExceptionGroup: the call and every fallback failed.
         """
         return await self(operation)(*args, **kwargs)
 
     def explain(self) -> str:
         """The policies in their order, from outside in, for people."""
-        retry = self._retry
-        names = [name_of(each) for each in self._fallbacks]
+        names = [
+            "the last good value" if isinstance(each, LastGood) else name_of(each)
+            for each in self._fallbacks
+        ]
         parts = [f"fallback to {', '.join(names)}"] if names else []
-        if retry is not None:
-            parts += [f"deadline {retry.deadline:g} s"] if retry.deadline else []
-            parts.append(f"retry {retry.strategy}, at most {retry.max_retries} retries")
-        if self._breaker is not None:
-            parts.append(f"circuit breaker {self._breaker.name!r}")
-        if retry is not None and retry.attempt_timeout:
-            parts.append(f"attempt timeout {retry.attempt_timeout:g} s")
-        return " > ".join([*parts, "call"])
+        return " > ".join([*parts, *self._parts(), "call"])
+
+    def _parts(self) -> list[str]:
+        """Each policy but the fallback, in its place."""
+        retry, seconds = self._retry, self._timeout
+        described = (
+            retry and retry.deadline and f"deadline {retry.deadline:g} s",
+            retry and f"retry {retry.strategy}, at most {retry.max_retries} retries",
+            retry and retry.tokens and f"within the retry budget {retry.tokens.name!r}",
+            self._hedge and "hedge",
+            self._breaker and f"circuit breaker {self._breaker.name!r}",
+            self._bulkhead and f"bulkhead {self._bulkhead.name!r}",
+            self._limiter and f"rate limiter {self._limiter.name!r}",
+            seconds and f"attempt timeout {seconds:g} s",
+        )
+        return [each for each in described if isinstance(each, str)]
 
     def _composed(self, operation: Callable[..., Any]) -> AsyncOperation:
-        run = as_coroutine_function(operation)
+        """From inside out, so that what is composed last is asked first."""
+        run, called = as_coroutine_function(operation), name_of(operation)
+        if self._timeout is not None:
+            run = limited(run, self._timeout, called)
+        if self._limiter is not None:
+            run = self._limiter.guard(run)
+        if self._bulkhead is not None:
+            run = self._bulkhead.guard(run)
         retry, breaker = self._retry, self._breaker
-        if retry is None:
-            return run if breaker is None else breaker.guard(run)
-        name = retry.name or name_of(operation)
-        if breaker is None:
-            return retried(retry, run, name)
-        if retry.attempt_timeout is not None:
-            run = limited(run, retry.attempt_timeout, name)
-        retry = dataclasses.replace(retry, attempt_timeout=None, breaker=breaker)
-        if is_plain(retry) and breaker.options.is_simple:
-            return _fused(retry, breaker, run, name)
-        return retried(retry, breaker.guard(run), name)
+        if retry is not None:
+            called = retry.name or called
+            retry = dataclasses.replace(
+                retry, attempt_timeout=None, breaker=breaker or retry.breaker
+            )
+            simple = breaker is not None and breaker.options.is_simple and self._hedge is None
+            if breaker is not None and simple and is_plain(retry) and retry.tokens is None:
+                return _fused(retry, breaker, run, called)
+        if breaker is not None:
+            run = breaker.guard(run)
+        if self._hedge is not None:
+            run = self._hedge.guard(run, called)
+        return run if retry is None else retried(retry, run, called)
+
+
+def _with_deadline(retry: RetryPolicy | None, deadline: float | None) -> RetryPolicy | None:
+    if deadline is None:
+        return retry
+    _SECONDS.check("deadline", deadline)
+    if retry is None:
+        return RetryPolicy(max_retries=0, deadline=deadline)
+    if retry.deadline is not None:
+        raise InvalidConfigError(
+            f"deadline={deadline!r}: the retry has deadline={retry.deadline!r}; give it once"
+        )
+    return dataclasses.replace(retry, deadline=deadline)
+
+
+def _one_timeout(timeout: float | None, retry: RetryPolicy | None) -> float | None:
+    of_retry = None if retry is None else retry.attempt_timeout
+    if timeout is None:
+        return of_retry
+    _SECONDS.check("timeout", timeout)
+    if of_retry is not None:
+        raise InvalidConfigError(
+            f"timeout={timeout!r}: the retry has attempt_timeout={of_retry!r}; give it once"
+        )
+    return timeout
 
 
 def _fused(

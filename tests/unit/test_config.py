@@ -25,6 +25,7 @@ WRONG = {
     "bad_record_allowance": [-1, 0.5],
     "listen_dsn": [5],
     "require_dsn": ["yes"],
+    "policies": [["billing"]],
 }
 
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from seawall.classification import ErrorType
 from seawall.errors import CircuitOpenError, InvalidConfigError
-from seawall.fallback import call_with_fallback, fallback
+from seawall.fallback import LastGood, call_with_fallback, fallback
 from support.operations import RecordingBus, Script
 
 
@@ -101,3 +102,97 @@ def test_no_fallback_is_refused():
 def test_plain_value_is_refused_as_a_fallback():
     with pytest.raises(TypeError, match="can't be called"):
         fallback(0)
+
+
+async def test_fallback_default_answers_last():
+    bus = RecordingBus()
+    broken = Script(ConnectionError)
+    assert await fallback(broken, default=None, bus=bus)(Script(ConnectionError))() is None
+    assert [(e.fallback, e.position) for e in bus.events] == [("default", 2)]
+    assert await fallback(default="none")(Script("rows"))() == "rows"
+
+
+async def test_fallback_handles_error_types():
+    """One classification: what a retry takes for transient, so does a fallback."""
+    guarded = fallback(lambda: "spare", handle=(ErrorType.TRANSIENT, KeyError))
+    assert await guarded(Script(ConnectionError))() == "spare"
+    assert await guarded(Script(KeyError))() == "spare"
+    with pytest.raises(PermissionError):
+        await guarded(Script(PermissionError))()
+
+
+async def test_fallbacks_for_different_kinds_stack():
+    @fallback(default="bad record", handle=ErrorType.DATA)
+    @fallback(default="down", handle=ErrorType.TRANSIENT)
+    async def fetch(error):
+        raise error
+
+    assert await fetch(ConnectionError()) == "down"
+    assert await fetch(UnicodeDecodeError("utf8", b"x", 0, 1, "bad")) == "bad record"
+    with pytest.raises(PermissionError):
+        await fetch(PermissionError())
+
+
+class TestLastGood:
+    def make(self, clock, operation, **options):
+        return fallback(LastGood(**({"max_age": 60, "clock": clock} | options)), default="default")(
+            operation
+        )
+
+    async def test_last_good_value_is_of_the_same_call(self, clock):
+        down = []
+
+        async def fetch(key, *, page=0):
+            if down:
+                raise ConnectionError
+            return f"{key} {page}"
+
+        call = self.make(clock, fetch)
+        assert [await call("a"), await call("a", page=2), await call("b")] == ["a 0", "a 2", "b 0"]
+        down.append(1)
+        assert [await call("a"), await call("a", page=2), await call("c")] == [
+            "a 0",
+            "a 2",
+            "default",
+        ]
+
+    async def test_last_good_value_too_old_is_not_given(self, clock):
+        call = self.make(clock, Script("good", ConnectionError))
+        await call()
+        await clock.sleep(60)
+        assert await call() == "good"
+        await clock.sleep(0.1)
+        assert await call() == "default"
+
+    async def test_last_good_value_none_is_a_value(self, clock):
+        call = self.make(clock, Script(None, ConnectionError))
+        assert [await call(), await call()] == [None, None]
+
+    async def test_last_good_forgets_the_call_used_longest_ago(self, clock):
+        down = []
+
+        async def fetch(key):
+            if down:
+                raise ConnectionError
+            return key
+
+        call = self.make(clock, fetch, max_entries=2)
+        for key in ("a", "b", "a", "c"):
+            await call(key)
+        down.append(1)
+        assert [await call(key) for key in "abc"] == ["a", "default", "c"]
+
+    async def test_last_good_with_arguments_that_cannot_be_hashed_passes(self, clock):
+        call = self.make(clock, Script("good", ConnectionError))
+        assert [await call([1]), await call([1])] == ["good", "default"]
+
+    async def test_last_good_of_two_functions_are_apart(self, clock):
+        rule = fallback(LastGood(60, clock=clock), default="default")
+        one, two = rule(Script("one", ConnectionError)), rule(Script(ConnectionError))
+        await one()
+        assert [await one(), await two()] == ["one", "default"]
+
+    @pytest.mark.parametrize("options", [{"max_age": 0}, {"max_age": 1, "max_entries": 0}])
+    def test_last_good_option_out_of_range_is_refused(self, options):
+        with pytest.raises(InvalidConfigError, match="must be"):
+            LastGood(**options)

@@ -1,5 +1,6 @@
-"""Another answer where an operation fails."""
+"""What answers in place of an operation that failed."""
 
-from seawall.fallback.chain import call_with_fallback, fallback
+from seawall.fallback.chain import Handled, call_with_fallback, fallback
+from seawall.fallback.last_good import LastGood
 
-__all__ = ["call_with_fallback", "fallback"]
+__all__ = ["Handled", "LastGood", "call_with_fallback", "fallback"]

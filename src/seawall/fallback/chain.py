@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+from seawall.classification import Classifier, ErrorType, default_classifier
 from seawall.errors import InvalidConfigError
 from seawall.events import EventBus, FallbackUsed, default_bus
+from seawall.fallback.last_good import LastGood, Memory
 from seawall.operation import AsyncOperation, as_coroutine_function, like, name_of
 
 P = ParamSpec("P")
@@ -12,7 +14,8 @@ R = TypeVar("R")
 S_co = TypeVar("S_co", covariant=True)
 T = TypeVar("T")
 
-Handled = type[Exception] | tuple[type[Exception], ...]
+Handled = type[Exception] | ErrorType | tuple[type[Exception] | ErrorType, ...]
+NOTHING: Any = object()  # no default is given
 
 
 class FallbackDecorator(Protocol[S_co]):
@@ -30,41 +33,66 @@ class FallbackDecorator(Protocol[S_co]):
 
 @overload
 def fallback(
-    *fallbacks: Callable[..., Awaitable[T]],
+    *fallbacks: Callable[..., Awaitable[T]] | LastGood,
     handle: Handled = Exception,
     bus: EventBus = default_bus,
+    classifier: Classifier = default_classifier,
 ) -> FallbackDecorator[T]: ...
 @overload
 def fallback(
-    *fallbacks: Callable[..., T], handle: Handled = Exception, bus: EventBus = default_bus
+    *fallbacks: Callable[..., T] | LastGood,
+    handle: Handled = Exception,
+    bus: EventBus = default_bus,
+    classifier: Classifier = default_classifier,
 ) -> FallbackDecorator[T]: ...
+@overload
 def fallback(
-    *fallbacks: Callable[..., Any], handle: Handled = Exception, bus: EventBus = default_bus
+    *fallbacks: LastGood,
+    default: T,
+    handle: Handled = Exception,
+    bus: EventBus = default_bus,
+    classifier: Classifier = default_classifier,
+) -> FallbackDecorator[T]: ...
+@overload
+def fallback(
+    *fallbacks: Callable[..., Any] | LastGood,
+    default: T,
+    handle: Handled = Exception,
+    bus: EventBus = default_bus,
+    classifier: Classifier = default_classifier,
+) -> FallbackDecorator[Any]: ...
+def fallback(
+    *fallbacks: Callable[..., Any] | LastGood,
+    default: Any = NOTHING,
+    handle: Handled = Exception,
+    bus: EventBus = default_bus,
+    classifier: Classifier = default_classifier,
 ) -> Any:
-    """Decorate a function with others that answer in its place when it fails, in their order.
+    """Decorate a function with what answers in its place when it fails, in order.
 
-    Each gets the function's own arguments. For a fixed value give a function of it:
-    ``fallback(lambda *args, **kwargs: None)``. Cancellation is passed on at once.
+    Functions get the function's own arguments. Put several on one function for different kinds of
+    failure: each handles what its ``handle`` names. Cancellation is passed on at once.
 
     Args:
-        *fallbacks: async functions, or plain ones (which run in a worker thread).
-        handle: exception types that lead to the next; every other leaves at once.
+        *fallbacks: async functions, plain ones (which run in a worker thread), or ``LastGood``.
+        default: the value to give where none of them answers.
+        handle: exception types and error types (``ErrorType.TRANSIENT``) that lead to the next;
+            every other failure leaves at once.
         bus: takes ``FallbackUsed``.
+        classifier: decides the error type.
 
     Raises:
-        InvalidConfigError: no fallback is given, or ``handle`` names no Exception type.
+        InvalidConfigError: no fallback is given, or ``handle`` names neither an Exception type nor
+            an error type.
         TypeError: a fallback can't be called.
         ExceptionGroup: raised by the decorated function where none succeeds; the members are the
             exceptions, in order.
     """
-    followers = tuple((name_of(each), as_coroutine_function(each)) for each in fallbacks)
-    if not followers:
-        raise InvalidConfigError("fallback(): must be given at least one function to fall back to")
-    types = _handled(handle)
+    chain = Chain(fallbacks, default, handle, bus, classifier)
 
     def decorate(operation: Callable[..., Any]) -> Callable[..., Any]:
         run = as_coroutine_function(operation)
-        return like(operation, chained(name_of(operation), run, followers, types, bus))
+        return like(operation, chain.around(name_of(operation), run))
 
     return decorate
 
@@ -82,6 +110,7 @@ async def call_with_fallback(
     primary: Callable[..., Any],
     *fallbacks: Callable[..., Any],
     args: tuple[Any, ...] = (),
+    default: Any = ...,
     handle: Handled = Exception,
     bus: EventBus = default_bus,
 ) -> Any: ...
@@ -89,69 +118,123 @@ async def call_with_fallback(
     primary: Callable[..., Any],
     *fallbacks: Callable[..., Any],
     args: tuple[Any, ...] = (),
+    default: Any = NOTHING,
     handle: Handled = Exception,
     bus: EventBus = default_bus,
 ) -> Any:
     """Call ``primary`` with ``args``, and each of ``fallbacks`` where those before it failed.
 
     Raises:
-        ExceptionGroup: none succeeded; the members are the exceptions, in order.
-        InvalidConfigError: no fallback is given, or ``handle`` names no Exception type.
+        ExceptionGroup: none succeeded, and there is no ``default``; the members are the exceptions,
+            in order.
+        InvalidConfigError: no fallback is given, or ``handle`` is none of its kinds.
         TypeError: one of them can't be called.
     """
-    return await fallback(*fallbacks, handle=handle, bus=bus)(primary)(*args)
+    chain = Chain(fallbacks, default, handle, bus, default_classifier)
+    return await chain.around(name_of(primary), as_coroutine_function(primary))(*args)
 
 
-def chained(
-    name: str,
-    primary: AsyncOperation,
-    followers: tuple[tuple[str, AsyncOperation], ...],
-    handle: tuple[type[Exception], ...],
-    bus: EventBus,
-) -> AsyncOperation:
-    """The coroutine function that tries ``primary``, then each follower."""
+class Chain:
+    """What answers in a function's place, in order."""
 
-    async def falling_back(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await primary(*args, **kwargs)
-        except handle as error:
-            failed = [error]
-        try:
-            return await _follow(name, followers, handle, bus, failed, args, kwargs)
-        finally:
-            # The failures hold this frame; without the list they are freed at once.
-            failed.clear()
+    __slots__ = ("_bus", "_classifier", "_default", "_followers", "_kinds", "_types")
 
-    return falling_back
+    def __init__(
+        self,
+        fallbacks: tuple[Callable[..., Any] | LastGood, ...],
+        default: object,
+        handle: object,
+        bus: EventBus,
+        classifier: Classifier,
+    ) -> None:
+        self._followers = tuple(
+            (type(each).__name__, each)
+            if isinstance(each, LastGood)
+            else (name_of(each), as_coroutine_function(each))
+            for each in fallbacks
+        )
+        if not self._followers and default is NOTHING:
+            raise InvalidConfigError("fallback(): must be given at least one function, a LastGood or a default")
+        self._default, self._bus, self._classifier = default, bus, classifier
+        self._types, self._kinds = _handled(handle)
+
+    def around(self, name: str, primary: AsyncOperation) -> AsyncOperation:
+        """The coroutine function that tries ``primary``, then each follower."""
+        followers: list[tuple[str, AsyncOperation | Memory]] = [
+            (called, Memory(each) if isinstance(each, LastGood) else each)
+            for called, each in self._followers
+        ]
+        memories = [each for _, each in followers if isinstance(each, Memory)]
+
+        async def falling_back(*args: Any, **kwargs: Any) -> Any:
+            try:
+                result = await primary(*args, **kwargs)
+            except Exception as error:
+                if not self._handles(error):
+                    raise
+                failed = [error]
+            else:
+                for memory in memories:
+                    memory.remember(args, kwargs, result)
+                return result
+            try:
+                return await self._follow(name, followers, failed, args, kwargs)
+            finally:
+                # The failures hold this frame; without the list they are freed at once.
+                failed.clear()
+
+        return falling_back
+
+    async def _follow(
+        self,
+        name: str,
+        followers: "list[tuple[str, AsyncOperation | Memory]]",
+        failed: list[Exception],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        for position, (called, follower) in enumerate(followers, 1):
+            if isinstance(follower, Memory):
+                found = follower.recall(args, kwargs)
+                if found is None:
+                    continue
+                result = found[0]
+            else:
+                try:
+                    result = await follower(*args, **kwargs)
+                except Exception as error:
+                    if not self._handles(error):
+                        raise
+                    failed.append(error)
+                    continue
+            self._tell(name, called, position)
+            return result
+        if self._default is not NOTHING:
+            self._tell(name, "default", len(followers) + 1)
+            return self._default
+        raise ExceptionGroup(f"{name} and its fallbacks failed", failed)
+
+    def _handles(self, error: Exception) -> bool:
+        if isinstance(error, self._types):
+            return True
+        return bool(self._kinds) and self._classifier.classify(error) in self._kinds
+
+    def _tell(self, name: str, called: str, position: int) -> None:
+        if self._bus.listeners:
+            self._bus.emit(FallbackUsed(operation=name, fallback=called, position=position))
 
 
-async def _follow(
-    name: str,
-    followers: tuple[tuple[str, AsyncOperation], ...],
-    handle: tuple[type[Exception], ...],
-    bus: EventBus,
-    failed: list[Exception],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Any:
-    for position, (follower_name, follower) in enumerate(followers, 1):
-        try:
-            result = await follower(*args, **kwargs)
-        except handle as error:
-            failed.append(error)
-            continue
-        if bus.listeners:
-            bus.emit(FallbackUsed(operation=name, fallback=follower_name, position=position))
-        return result
-    raise ExceptionGroup(f"{name} and its fallbacks failed", failed)
-
-
-def _handled(handle: object) -> tuple[type[Exception], ...]:
-    chosen: list[type[Exception]] = []
+def _handled(handle: object) -> tuple[tuple[type[Exception], ...], frozenset[ErrorType]]:
+    types: list[type[Exception]] = []
+    kinds: list[ErrorType] = []
     for each in handle if isinstance(handle, tuple) else (handle,):
-        if not (isinstance(each, type) and issubclass(each, Exception)):
+        if isinstance(each, ErrorType):
+            kinds.append(each)
+        elif isinstance(each, type) and issubclass(each, Exception):
+            types.append(each)
+        else:
             raise InvalidConfigError(
-                f"handle={each!r}: must be an Exception type; cancellation is always passed on"
+                f"handle={each!r}: must be an Exception type or an ErrorType;"
+                " cancellation is always passed on"
             )
-        chosen.append(each)
-    return tuple(chosen)
+    return tuple(types), frozenset(kinds)
