@@ -175,9 +175,8 @@ class GeneratorObject:
 @pytest.mark.parametrize(
     ("subject", "why"),
     [
-        (generator, "generator"),
         (plain_generator, "generator"),
-        (functools.partial(generator), "generator"),
+        (functools.partial(plain_generator), "generator"),
         (GeneratorObject(), "generator"),
         (Service, "class"),
         (staticmethod(plain_generator), "put @staticmethod above"),
@@ -225,3 +224,13 @@ def test_attributes_of_a_function_are_kept_and_those_of_an_object_are_not():
     function.mark = 1
     assert retry(function).mark == 1
     assert not hasattr(retry(AsyncCallable()), "count")
+
+
+@pytest.mark.parametrize("subject", [generator, functools.partial(generator)])
+@pytest.mark.parametrize(
+    "decorator", [CircuitBreaker("service"), fallback(len), Policy(retry=RetryPolicy())]
+)
+def test_async_generator_is_for_retry_alone(decorator, subject):
+    """Its body runs only as it is read: a breaker or a fallback would see nothing of it."""
+    with pytest.raises(TypeError, match="generator"):
+        decorator(subject)

@@ -154,7 +154,9 @@ class Chain:
             for each in fallbacks
         )
         if not self._followers and default is NOTHING:
-            raise InvalidConfigError("fallback(): must be given at least one function, a LastGood or a default")
+            raise InvalidConfigError(
+                "fallback(): must be given at least one function, a LastGood or a default"
+            )
         self._default, self._bus, self._classifier = default, bus, classifier
         self._types, self._kinds = _handled(handle)
 

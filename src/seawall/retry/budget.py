@@ -7,6 +7,8 @@ from seawall.errors import InvalidConfigError, RetryBudgetExhaustedError
 
 _RANGES = {"capacity": Range(float, 1), "ratio": Range(float, low_open=True)}
 
+_ROUNDING = 1e-9  # ten tenths are a whole
+
 
 class RetryBudget:
     """A token bucket of one service's retries: a retry takes a token, a success gives a part back.
@@ -67,7 +69,7 @@ class RetryBudget:
 
     def try_acquire(self) -> bool:
         """Take a token for one retry; False where none is left."""
-        if self.tokens < 1:
+        if self.tokens < 1 - _ROUNDING:
             return False
         self.tokens -= 1
         return True

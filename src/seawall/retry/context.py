@@ -5,6 +5,7 @@ from typing import Any, Self, Unpack
 
 from anyio import CancelScope, current_time
 
+from seawall.deadline import current_deadline, sooner
 from seawall.errors import AttemptTimeoutError
 from seawall.retry.attempts import Attempts
 from seawall.retry.exhaustion import ledger
@@ -74,13 +75,17 @@ class AttemptLoop:
 
 
 class Attempt:
-    """One attempt: ``with attempt:`` around the work. Use it once."""
+    """One attempt: ``with attempt:`` (or ``async with``) around the work. Use it once.
 
-    __slots__ = ("_attempts", "_loop", "_policy", "_scope")
+    Only ``async with`` can await a tenacity object that is async.
+    """
+
+    __slots__ = ("_attempts", "_loop", "_outer_deadline", "_policy", "_scope")
 
     def __init__(self, loop: AttemptLoop, policy: RetryPolicy, attempts: Attempts) -> None:
         self._loop, self._policy, self._attempts = loop, policy, attempts
         self._scope: CancelScope | None = None
+        self._outer_deadline: float | None = None
 
     @property
     def number(self) -> int:
@@ -88,7 +93,12 @@ class Attempt:
         return self._attempts.number
 
     def __enter__(self) -> Self:
-        limits = [self._policy.attempt_timeout, self._attempts.remaining()]
+        remaining = self._attempts.remaining()
+        self._outer_deadline = current_deadline.get()
+        if remaining is not None:
+            ends_at = self._policy.clock.monotonic() + remaining
+            current_deadline.set(sooner(self._outer_deadline, ends_at))
+        limits = [self._policy.attempt_timeout, remaining]
         known = [limit for limit in limits if limit is not None]
         if known:
             self._scope = CancelScope(deadline=current_time() + min(known))
@@ -101,29 +111,54 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if self._scope is not None and self._scope.__exit__(kind, error, traceback):
-            return self._timed_out()
-        if error is None:
-            self._attempts.succeeded()
+        failure = self._ended(kind, error, traceback)
+        if failure is None:
             return False
-        return isinstance(error, Exception) and self._failed(error)
-
-    def _timed_out(self) -> bool:
-        remaining = self._attempts.remaining()
-        if remaining is not None and remaining <= 0:
-            raise self._attempts.deadline_exceeded() from None
-        error = AttemptTimeoutError(
-            f"no result within attempt_timeout={self._policy.attempt_timeout} s"
-        )
-        if self._failed(error):
-            return True
-        raise error from None
-
-    def _failed(self, error: Exception) -> bool:
         answers: Any = None
         if self._policy.uses_tenacity:
-            answers = self._attempts.tenacity().ask_now(error, self.number)
-        again = self._attempts.go_on(error, answers)
-        if again:
+            answers = self._attempts.tenacity().ask_now(failure, self.number)
+        return self._failed(failure, answers, error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        failure = self._ended(kind, error, traceback)
+        if failure is None:
+            return False
+        answers: Any = None
+        if self._policy.uses_tenacity:
+            answers = await self._attempts.tenacity().ask(failure, self.number)
+        return self._failed(failure, answers, error)
+
+    def _ended(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Exception | None:
+        """What the attempt failed by; None where it succeeded or was left by an exit."""
+        current_deadline.set(self._outer_deadline)
+        if self._scope is not None and self._scope.__exit__(kind, error, traceback):
+            remaining = self._attempts.remaining()
+            if remaining is not None and remaining <= 0:
+                raise self._attempts.deadline_exceeded() from None
+            return AttemptTimeoutError(
+                f"no result within attempt_timeout={self._policy.attempt_timeout} s"
+            )
+        if error is None:
+            self._attempts.succeeded()
+        return error if isinstance(error, Exception) else None
+
+    def _failed(self, failure: Exception, answers: Any, raised: BaseException | None) -> bool:
+        if self._attempts.go_on(failure, answers):
             self._loop.reopen()
-        return again
+            return True
+        if failure is not raised:
+            raise failure from None
+        return False

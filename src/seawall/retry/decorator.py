@@ -1,11 +1,13 @@
 """``retry`` as a decorator, and ``call`` for one call."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from seawall.operation import OperationDecorator, as_coroutine_function, like, name_of
+from seawall.errors import InvalidConfigError
+from seawall.operation import as_coroutine_function, like, name_of
 from seawall.retry.executor import retried
+from seawall.retry.generator import generated, is_generator
 from seawall.retry.policy import RetryOptions, RetryPolicy
 from seawall.retry.strategy import RetryStrategy
 
@@ -13,14 +15,33 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class RetryDecorator(Protocol):
+    """A decorator of async and plain functions and of async generators."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # an async iterator is more than any R
+        self, operation: Callable[P, AsyncIterator[R]], /
+    ) -> Callable[P, AsyncGenerator[R, None]]: ...
+    @overload
+    def __call__(
+        self, operation: Callable[P, Awaitable[R]], /
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, operation: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+
 @overload
-def retry(policy: RetryPolicy, /) -> OperationDecorator: ...
+def retry(policy: RetryPolicy, /) -> RetryDecorator: ...
+@overload
+def retry(  # type: ignore[overload-overlap]  # an async iterator is more than any R
+    operation: Callable[P, AsyncIterator[R]], /
+) -> Callable[P, AsyncGenerator[R, None]]: ...
 @overload
 def retry(operation: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
 @overload
 def retry(operation: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
 @overload
-def retry(**options: Unpack[RetryOptions]) -> OperationDecorator: ...
+def retry(**options: Unpack[RetryOptions]) -> RetryDecorator: ...
 def retry(subject: Any = None, /, **options: Any) -> Any:
     """Retry a function's failures: ``@retry``, ``@retry(max_retries=5)`` or ``@retry(policy)``.
 
@@ -29,13 +50,16 @@ def retry(subject: Any = None, /, **options: Any) -> Any:
     costs a ``try`` and nothing else. The exception that leaves is the function's own, with a note:
     the attempts, the elapsed seconds and why they stopped. Cancellation is never retried.
 
+    An async generator is started again where it fails, before its first item or from the one that
+    ``resume_from`` gets; each item that comes ends the count of failures.
+
     Args:
         subject: the function, or a ``RetryPolicy``.
         **options: those of ``RetryPolicy``.
 
     Raises:
         InvalidConfigError: an option is unknown or out of range.
-        TypeError: the function is a generator or can't be called; raised at decoration.
+        TypeError: the function is a plain generator or can't be called; raised at decoration.
     """
     if isinstance(subject, RetryPolicy):
         policy = dataclasses.replace(subject, **options) if options else subject
@@ -48,6 +72,12 @@ def retry(subject: Any = None, /, **options: Any) -> Any:
 
 def decorated(policy: RetryPolicy, operation: Callable[..., Any]) -> Callable[..., Any]:
     """The function under the policy, with its own name and signature."""
+    if is_generator(operation):
+        return generated(policy, operation)
+    if policy.resume_from is not None:
+        raise InvalidConfigError(
+            f"resume_from={policy.resume_from!r}: is for async generators; {operation!r} is none"
+        )
     run = as_coroutine_function(operation)
     policy = with_breaker_of(operation, policy)
     return like(operation, retried(policy, run, policy.name or name_of(operation)))

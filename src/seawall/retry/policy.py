@@ -54,6 +54,7 @@ class RetryOptions(TypedDict, total=False):
     wait: WaitObject | None
     stop: StopObject | None
     retry_exhausted: bool
+    resume_from: str | None
     breaker: Gate | None
     before_attempt: Hook | None
     before_wait: Hook | None
@@ -115,6 +116,9 @@ class RetryPolicy:
         wait: a tenacity ``wait_*`` object, in place of ``strategy``.
         stop: a tenacity ``stop_*`` object, in place of ``max_retries``.
         retry_exhausted: retry also what an inner retry gave up on.
+        resume_from: for an async generator: the name of its parameter that takes the last item
+            that was yielded, so that a restart goes on behind it. Without it a generator is
+            restarted only before its first item.
         breaker: the operation's circuit breaker, for ``RetryStrategy.CIRCUIT_BREAKER``; found by
             itself where the function is decorated with one.
         before_attempt: called with a ``RetryInfo`` before each attempt but the first.
@@ -147,6 +151,7 @@ class RetryPolicy:
     wait: WaitObject | None = None
     stop: StopObject | None = None
     retry_exhausted: bool = False
+    resume_from: str | None = None
     breaker: Gate | None = None
     before_attempt: Hook | None = None
     before_wait: Hook | None = None

@@ -86,7 +86,7 @@ class TenacityCall:
             answers: Answers = done.value
             return answers
         coroutine.close()
-        raise TypeError("retrying() can't await a tenacity object; use retry() or call()")
+        raise TypeError("`with attempt` can't await a tenacity object; use `async with attempt`")
 
     async def _matches(self, question: Any, error: Exception, now: float) -> bool:
         self._show(error, now)
