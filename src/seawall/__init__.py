@@ -10,9 +10,14 @@ from seawall._version import __version__ as __version__
 
 # Named as the packages that they live in: only an import that has happened keeps the name theirs.
 from seawall.fallback import fallback as fallback
+from seawall.hedge import hedge as hedge
 from seawall.retry import retry as retry
+from seawall.timeout import timeout as timeout
 
 if TYPE_CHECKING:
+    from seawall.bulkhead import AIMD as AIMD
+    from seawall.bulkhead import Bulkhead as Bulkhead
+    from seawall.bulkhead import Gradient as Gradient
     from seawall.checkpoint import Batch as Batch
     from seawall.checkpoint import Checkpoint as Checkpoint
     from seawall.checkpoint import StreamReport as StreamReport
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from seawall.classification import ErrorType as ErrorType
     from seawall.config import RecoveryConfig as RecoveryConfig
     from seawall.errors import AttemptTimeoutError as AttemptTimeoutError
+    from seawall.errors import BulkheadFullError as BulkheadFullError
     from seawall.errors import CheckpointError as CheckpointError
     from seawall.errors import CircuitOpenError as CircuitOpenError
     from seawall.errors import CodecError as CodecError
@@ -32,32 +38,50 @@ if TYPE_CHECKING:
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingTableError as MissingTableError
     from seawall.errors import NotStartedError as NotStartedError
+    from seawall.errors import RateLimitedError as RateLimitedError
     from seawall.errors import RefusedError as RefusedError
+    from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
     from seawall.errors import StaleRunError as StaleRunError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
+    from seawall.fallback import LastGood as LastGood
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
+    from seawall.policies import PolicyRegistry as PolicyRegistry
+    from seawall.ratelimiter import RateLimiter as RateLimiter
+    from seawall.retry import CallRecord as CallRecord
+    from seawall.retry import Jitter as Jitter
+    from seawall.retry import RetryBudget as RetryBudget
+    from seawall.retry import RetryInfo as RetryInfo
+    from seawall.retry import RetryPolicy as RetryPolicy
     from seawall.retry import RetryStrategy as RetryStrategy
+    from seawall.retry import StopReason as StopReason
+    from seawall.retry import record_calls as record_calls
     from seawall.retry import retrying as retrying
 
 _HOMES = {
+    "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint StreamReport",
     "circuitbreaker": "CircuitBreaker CircuitState",
     "classification": "Classifier ErrorType",
     "config": "RecoveryConfig",
-    "errors": "AttemptTimeoutError CheckpointError CircuitOpenError CodecError "
+    "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
-    "MigrationError MissingTableError NotStartedError RefusedError SeawallError StaleRunError "
-    "TooManyBadRecordsError UnsupportedServerError",
+    "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
+    "RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
+    "UnsupportedServerError",
+    "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
-    "retry": "RetryStrategy retrying",
+    "policies": "PolicyRegistry",
+    "ratelimiter": "RateLimiter",
+    "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
+    "record_calls retrying",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = ["__version__", "fallback", "retry", *_HOME_OF]  # noqa: PLE0604 - names, all of them
+__all__ = ["__version__", "fallback", "hedge", "retry", "timeout", *_HOME_OF]  # noqa: PLE0604 - names, all of them
 
 
 def __getattr__(name: str) -> Any:

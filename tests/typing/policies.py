@@ -1,13 +1,26 @@
 """The types that a user sees on every decorator form; read by mypy, run by nobody."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any, assert_type
 
+from seawall.bulkhead import Bulkhead
 from seawall.circuitbreaker import BreakerRegistry, BreakerSnapshot, CircuitBreaker, CircuitState
-from seawall.fallback import call_with_fallback, fallback
+from seawall.classification import ErrorType
+from seawall.fallback import LastGood, call_with_fallback, fallback
+from seawall.hedge import hedge
 from seawall.pipeline import Policy
-from seawall.retry import RetryPolicy, RetryStrategy, call, retry, retrying
+from seawall.ratelimiter import RateLimiter
+from seawall.retry import (
+    CallRecord,
+    RetryPolicy,
+    RetryStrategy,
+    call,
+    record_calls,
+    retry,
+    retrying,
+)
+from seawall.timeout import timeout
 
 Load = Callable[[str, int], Coroutine[Any, Any, bytes]]
 
@@ -110,3 +123,64 @@ def values() -> None:
     retry(max_retry=3)  # type: ignore[call-overload]  # no such option
     RetryPolicy(max_retries="3")  # type: ignore[arg-type]  # a number
     CircuitBreaker("api", failure_treshold=3)  # type: ignore[call-arg]  # no such option
+
+
+@retry(resume_from="after", attempt_timeout=5)
+async def numbers(*, after: int | None = None) -> AsyncIterator[int]:
+    yield 0 if after is None else after + 1
+
+
+@retry
+async def bare_numbers(first: int) -> AsyncGenerator[int, None]:
+    yield first
+
+
+async def generated() -> None:
+    assert_type(numbers(after=1), AsyncGenerator[int, None])
+    assert_type([n async for n in bare_numbers(1)], list[int])
+    numbers(1)  # type: ignore[call-arg]  # the signature is kept
+
+
+@timeout(5)
+async def limited(name: str) -> bytes:
+    return name.encode()
+
+
+@hedge(0.5)
+async def hedged(name: str) -> bytes:
+    return name.encode()
+
+
+@fallback(LastGood(60), default=0)
+async def counted(name: str) -> int:
+    return len(name)
+
+
+async def guarded_otherwise() -> None:
+    bulkhead = Bulkhead(max_concurrent_calls=5)
+    limiter = RateLimiter(limit=5)
+    assert_type(await limited("a"), bytes)
+    assert_type(await hedged("a"), bytes)
+    assert_type(await counted("a"), int)
+    assert_type(await fallback(default=None)(load)("a", 1), bytes | None)
+    assert_type(await fallback(cached, handle=ErrorType.TRANSIENT)(load)("a", 1), bytes | None)
+    assert_type(await bulkhead(load)("a", 1), bytes)
+    assert_type(await bulkhead.call(plain, "a"), int)
+    assert_type(await limiter(load)("a", 1), bytes)
+    assert_type(await limiter.call(load, "a", 1), bytes)
+    assert_type(await timeout(3).call(load, "a", 1), bytes)
+    assert_type(await hedge(1).call(load, "a", 1), bytes)
+    await limited(1)  # type: ignore[arg-type]  # the signature is kept
+    everything = Policy(
+        fallback=cached, deadline=5, retry=policy, hedge=hedge(1), breaker=breaker,
+        bulkhead=bulkhead, rate_limiter=limiter, timeout=None,
+    )  # fmt: skip
+    assert_type(await everything(load)("a", 1), bytes)
+    async with bulkhead as slots, limiter as tokens:
+        assert_type(slots, Bulkhead)
+        assert_type(tokens, RateLimiter)
+    with record_calls() as calls:
+        assert_type(calls, list[CallRecord])
+    async for attempt in retrying():
+        async with attempt:
+            assert_type(attempt.number, int)
