@@ -16,7 +16,8 @@ from seawall.fallback import call_with_fallback
 from seawall.pipeline import Policy
 from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
-from seawall.retry import RetryPolicy, call, retry
+from seawall.ratelimiter import RateLimiter
+from seawall.retry import RetryBudget, RetryPolicy, call, retry
 from seawall.run import Run
 from seawall.services import Services
 
@@ -172,6 +173,24 @@ class ErrorRecoveryManager:
             seconds: how long OPEN lasts.
         """
         await self._services.force_circuit_breaker(service_name, state, seconds, reason)
+
+    def rate_limiter(self, name: str, **options: Any) -> RateLimiter:
+        """A rate limiter whose tokens are the whole fleet's while the manager is started.
+
+        Options are those of ``RateLimiter``; every worker gives the same.
+        """
+        limiter = RateLimiter(name, bus=self.bus, **options)
+        self._services.share(limiter)
+        return limiter
+
+    def retry_budget(self, name: str, **options: Any) -> RetryBudget:
+        """A retry budget whose tokens are the whole fleet's while the manager is started.
+
+        Options are those of ``RetryBudget``; every worker gives the same.
+        """
+        budget = RetryBudget(name, **options)
+        self._services.share(budget)
+        return budget
 
     def policy(self, name: str) -> Policy:
         """The policy that the config's ``policies`` (or ``manager.policies.add``) names.

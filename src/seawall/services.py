@@ -20,14 +20,17 @@ from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
 from seawall.postgres import quarantine_store
-from seawall.postgres.breaker_store import PostgresBreakerStore
+from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.checkpoint_store import PostgresCheckpointStore
 from seawall.postgres.database import Database
+from seawall.postgres.listener import Listener
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.run_store import PostgresRunStore
+from seawall.postgres.slice_store import PostgresSliceStore
 from seawall.quarantine.bulk import records_of
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.scope import Scope, current_scope
+from seawall.slices import FleetShares, SharedTokens
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 
@@ -49,6 +52,7 @@ class Services:
         breakers: BreakerRegistry,
     ) -> None:
         self._breakers = breakers
+        self._tokens: list[SharedTokens] = []
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         self._describer = ErrorDescriber(classifier)
@@ -68,12 +72,15 @@ class Services:
             "quarantined_records": quarantine_store.COLUMNS,
         }
         self._recorder = Recorder(PostgresRecordStore(self.database, columns))
-        self._breaker_store = PostgresBreakerStore(
-            self.database, listen_dsn=self._config.listen_dsn
+        listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
+        worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
+        self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
+        self._shares = FleetShares(
+            PostgresSliceStore(listener, self.database.schema), worker_id=worker_id
         )
         self._fleet = BreakerFleet(
             self._breaker_store,
-            worker_id=f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}",
+            worker_id=worker_id,
             quorum=self._config.quorum,
             lease_seconds=self._config.permit_lease_seconds,
             poll_seconds=self._config.breaker_poll_seconds,
@@ -99,6 +106,9 @@ class Services:
         self._users = 1
         self._breakers.share = self._fleet.attach
         await self._fleet.start(self._breakers.shared(), self._config.connect_timeout)
+        self._shares.start()
+        for part in self._tokens:
+            self._shares.attach(part)
 
     async def aclose(self) -> None:
         """Write what waits (for at most 15 s), then close what was opened."""
@@ -109,6 +119,7 @@ class Services:
         self._breakers.share = None
         writer, self._writer = self._writer, None
         with anyio.CancelScope(shield=True):
+            await self._shares.aclose()
             await self._fleet.aclose()
             self._unsubscribe()
             with anyio.move_on_after(_CLOSE_SECONDS):
@@ -136,6 +147,12 @@ class Services:
     @property
     def runs(self) -> PostgresRunStore:
         return self._opened()._runs  # noqa: SLF001 - this very object
+
+    def share(self, part: SharedTokens) -> None:
+        """Let a rate limiter or retry budget spend the fleet's tokens while this is started."""
+        self._tokens.append(part)
+        if self._users:
+            self._opened()._shares.attach(part)  # noqa: SLF001 - this very object
 
     async def force_circuit_breaker(
         self, service_name: str, state: CircuitState, seconds: float, reason: str

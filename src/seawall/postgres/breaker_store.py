@@ -14,7 +14,6 @@ import msgspec
 from seawall.circuitbreaker.fleet_store import Claim, FleetState, Report, Rule
 from seawall.circuitbreaker.link import Verdict
 from seawall.circuitbreaker.state import CircuitState
-from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
 from seawall.postgres.names import in_schema
 from seawall.text import recordable
@@ -41,16 +40,12 @@ class PostgresBreakerStore:
     """The ``FleetStore`` over one database.
 
     Args:
-        database: where the tables are.
-        listen_dsn: a way to it that no transaction pooler stands in.
-        patience: seconds that a statement may take; then the fleet counts as out of reach.
+        listener: the connection, outside the pool, that listens to ``CHANNEL``.
+        schema: where the tables are.
     """
 
-    def __init__(
-        self, database: Database, *, listen_dsn: str | None = None, patience: float = 2.0
-    ) -> None:
-        self._schema = database.schema
-        self._listener = Listener(database, CHANNEL, dsn=listen_dsn, patience=patience)
+    def __init__(self, listener: Listener, schema: str) -> None:
+        self._listener, self._schema = listener, schema
 
     async def run(
         self,

@@ -4,6 +4,7 @@ The moment at which the bucket would be full again stands for the tokens in it; 
 ``interval`` seconds to come back, and the bucket holds ``burst`` of them.
 """
 
+_NEVER = 1e7  # seconds a token, where tokens don't come by time
 _ROUNDING = 1e-7  # seconds: a token is not withheld for a sum's last digit
 
 
@@ -29,3 +30,18 @@ class Bucket:
     def take(self, now: float) -> None:
         """Take the token that ``wait`` said is there."""
         self.full_at = max(self.full_at, now) + self.interval
+
+    def hold(self, tokens: int, now: float) -> None:
+        """Hold so many tokens, and get no more by time: they come in slices."""
+        self.interval = _NEVER
+        self.slack = (tokens - 1) * _NEVER + _ROUNDING
+        self.full_at = now
+
+    def held(self, now: float) -> int:
+        """The tokens that are left, of those that ``hold`` was given."""
+        return max(0, int((now + self.slack - self.full_at) / self.interval + 1))
+
+    def refill(self, interval: float, burst: int, now: float) -> None:
+        """Get tokens by time again, beginning with none."""
+        self.interval, self.slack = interval, (burst - 1) * interval + _ROUNDING
+        self.full_at = now + burst * interval

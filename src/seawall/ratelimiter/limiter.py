@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from seawall.clock import SYSTEM_CLOCK, Clock
+from seawall.clock import SYSTEM_CLOCK, Clock, Timer, call_later
 from seawall.compiled import compiled
 from seawall.config import Range
 from seawall.errors import RateLimitedError
 from seawall.events import EventBus, RateLimited, default_bus
 from seawall.operation import AsyncOperation, as_coroutine_function, like
 from seawall.ratelimiter.bucket import Bucket
+from seawall.slices import FleetShares, TokenAnswer, TokenRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,8 +52,8 @@ class RateLimiter:
     """
 
     __slots__ = (
-        "_bucket", "_bus", "_clock", "_max_wait", "_timer", "_waiters", "burst", "limit", "name",
-        "period",
+        "_bucket", "_bus", "_clock", "_fleet_wait", "_is_alone", "_max_wait", "_refused", "_share",
+        "_shares", "_slice", "_timer", "_waiters", "burst", "limit", "name", "period",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +76,14 @@ class RateLimiter:
         self._max_wait, self._clock, self._bus = max_wait, clock, bus
         self._bucket = Bucket(period / limit, self.burst)
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
+        # In a fleet: tokens come in slices, sized by what this worker spends between two of them.
+        self._shares: FleetShares | None = None
+        self._slice: int = 1  # tokens to ask for at once
+        self._share: int = 1  # workers that share the limit
+        self._refused: int = 0  # calls refused since the last slice
+        self._fleet_wait = 0.0  # seconds until the fleet has a token
+        self._is_alone = True
 
     @overload
     def __call__(
@@ -140,8 +148,11 @@ class RateLimiter:
     async def _wait(self) -> None:
         """Wait for a token behind those who came before."""
         now = self._clock.monotonic()
-        seconds = self._bucket.wait(now) + len(self._waiters) * self._bucket.interval
+        seconds = self._seconds_until(now)
         if seconds > self._max_wait:
+            self._refused += 1
+            if self._shares is not None:
+                self._shares.needed()
             if self._bus.listeners:
                 self._bus.emit(RateLimited(limiter=self.name, retry_after=seconds))
             raise RateLimitedError(self.name, seconds)
@@ -156,10 +167,19 @@ class RateLimiter:
                 self._waiters.remove(turn)
             raise
 
+    def _seconds_until(self, now: float) -> float:
+        """When a token will be there for one more waiter, as far as is known."""
+        interval = self.period / self.limit
+        if not self._is_alone:
+            return self._fleet_wait + len(self._waiters) * interval * self._share
+        return self._bucket.wait(now) + len(self._waiters) * self._bucket.interval
+
     def _arm(self, now: float) -> None:
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._bucket.wait(now), self._serve)
+        if self._shares is not None:
+            self._shares.needed()
+        # In a fleet the slice that comes serves who waits.
+        if self._is_alone and self._timer is None:
+            self._timer = call_later(self._clock, self._bucket.wait(now), self._serve)
 
     def _serve(self) -> None:
         """Give the tokens that are there to who has waited longest."""
@@ -173,3 +193,61 @@ class RateLimiter:
             if not turn.done():
                 self._bucket.take(now)
                 turn.set_result(None)
+
+    # -- in a fleet ----------------------------------------------------------------------------
+
+    def share(self, shares: "FleetShares | None") -> None:
+        """Take part in the fleet's tokens; None: go on alone."""
+        now = self._clock.monotonic()
+        self._shares = shares
+        if shares is None:
+            self.go_alone()
+        else:
+            self._is_alone = False
+            self._bucket.hold(0, now)
+
+    def request(self) -> TokenRequest | None:
+        """As many tokens as this worker spends between two exchanges, and for who waits."""
+        held = self._bucket.held(self._clock.monotonic())
+        wanted = self._slice + len(self._waiters) + self._refused - held
+        if self._is_alone:
+            wanted = max(1, wanted)  # to be in the fleet again
+        return self._asking(wanted) if wanted > 0 else None
+
+    def take(self, answer: TokenAnswer) -> None:
+        """Add a slice."""
+        now = self._clock.monotonic()
+        held = self._bucket.held(now)
+        spent_all = held == 0 and (self._waiters or self._refused)
+        largest = max(1, self.burst // (2 * answer.holders))
+        # Twice as much where it was used up, a little less where it was not.
+        self._slice = min(largest, 2 * self._slice) if spent_all else max(1, self._slice - 1)
+        self._share, self._fleet_wait, self._refused = answer.holders, answer.wait, 0
+        self._is_alone = False
+        self._bucket.hold(held + int(answer.granted), now)
+        self._serve()
+
+    def give_back(self) -> TokenRequest | None:
+        """The tokens that this worker holds."""
+        held = self._bucket.held(self._clock.monotonic()) if self._shares is not None else 0
+        return self._asking(-held) if held else None
+
+    def go_alone(self) -> None:
+        """Go on with this worker's share of the limit."""
+        if self._is_alone:
+            return
+        self._is_alone = True
+        burst = max(1, self.burst // self._share)
+        interval = self._share * self.period / self.limit
+        self._bucket.refill(interval, burst, self._clock.monotonic())
+        if self._waiters:
+            self._serve()
+
+    def _asking(self, amount: int) -> TokenRequest:
+        return TokenRequest(
+            kind="rate_limiter",
+            name=self.name,
+            capacity=self.burst,
+            per_second=self.limit / self.period,
+            amount=amount,
+        )

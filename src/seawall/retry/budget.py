@@ -4,6 +4,7 @@ import threading
 
 from seawall.config import Range
 from seawall.errors import InvalidConfigError, RetryBudgetExhaustedError
+from seawall.slices import FleetShares, TokenAnswer, TokenRequest
 
 _RANGES = {"capacity": Range(float, 1), "ratio": Range(float, low_open=True)}
 
@@ -33,13 +34,15 @@ class RetryBudget:
         InvalidConfigError: an option is out of range.
     """
 
-    __slots__ = ("capacity", "name", "ratio", "tokens")
+    __slots__ = ("_asked_at", "_told", "capacity", "name", "ratio", "tokens")
 
     def __init__(self, name: str, *, capacity: float = 100.0, ratio: float = 0.1) -> None:
         self.name, self.capacity, self.ratio = name, capacity, ratio
         for option, allowed in _RANGES.items():
             allowed.check(option, getattr(self, option))
         self.tokens = float(capacity)
+        # In a fleet: what was held at the last exchange, and at the request under way.
+        self._told = self._asked_at = float(capacity)
 
     @classmethod
     def of(
@@ -87,6 +90,36 @@ class RetryBudget:
         """A call succeeded: give a part of a token back."""
         if self.tokens < self.capacity:
             self.tokens = min(self.capacity, self.tokens + self.ratio)
+
+    # -- in a fleet ----------------------------------------------------------------------------
+
+    def share(self, shares: FleetShares | None) -> None:  # noqa: ARG002 - one shape for all
+        """Take part in the fleet's tokens (which are spent by ``try_acquire`` as its own are)."""
+        self._told = self.tokens
+
+    def request(self) -> TokenRequest | None:
+        """What was given back by successes, less what was spent, since the last exchange."""
+        self._asked_at = self.tokens
+        return TokenRequest(
+            kind="retry_budget",
+            name=self.name,
+            capacity=self.capacity,
+            per_second=0.0,
+            amount=self.tokens - self._told,
+        )
+
+    def take(self, answer: TokenAnswer) -> None:
+        """Hold this worker's share of the fleet's tokens, less what was spent meanwhile."""
+        spent = self._asked_at - self.tokens
+        self._told = answer.granted
+        self.tokens = min(self.capacity, max(0.0, answer.granted - spent))
+
+    def give_back(self) -> TokenRequest | None:
+        """The last change."""
+        return self.request()
+
+    def go_alone(self) -> None:
+        """Go on with what is held; successes fill it as always."""
 
 
 _budgets: dict[str, RetryBudget] = {}
