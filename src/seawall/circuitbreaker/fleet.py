@@ -19,7 +19,7 @@ from seawall.circuitbreaker.breaker import CircuitBreaker
 from seawall.circuitbreaker.fleet_store import FleetState, FleetStore
 from seawall.circuitbreaker.member import Member
 from seawall.circuitbreaker.state import CircuitState
-from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock
+from seawall.clock import MACHINE_CLOCK, SYSTEM_CLOCK, BackgroundTask, Clock
 
 _logger = logging.getLogger("seawall.circuitbreaker")
 
@@ -182,7 +182,7 @@ class BreakerFleet:
 
     async def _poll(self) -> None:
         while True:
-            await self.clock.sleep(self._poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            await MACHINE_CLOCK.sleep(self._poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
             self.spawn(self._exchange if self.connected else self._join)
 
     async def _exchange(self) -> None:

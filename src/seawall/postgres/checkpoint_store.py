@@ -15,7 +15,7 @@ from seawall.checkpoint.model import (
     StepState,
 )
 from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects
-from seawall.clock import SYSTEM_CLOCK, Clock, uuid7
+from seawall.clock import MACHINE_CLOCK, Clock, uuid7
 from seawall.errors import DatabaseUnavailableError, StaleRunError
 from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
@@ -96,7 +96,7 @@ class PostgresCheckpointStore:
         pipeline_id: str,
         *,
         lease_seconds: float = 30.0,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self._database, self._pipeline_id, self._clock = database, pipeline_id, clock
         # A worker frozen inside its transaction must not hold its locks for ever; and deferred

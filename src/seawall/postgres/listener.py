@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import asyncpg
 
-from seawall.clock import SYSTEM_CLOCK, Clock
+from seawall.clock import MACHINE_CLOCK, Clock
 from seawall.postgres.database import Database
 from seawall.postgres.lost import is_closed, terminate
 
@@ -40,7 +40,7 @@ class Listener:
         dsn: str | None = None,
         patience: float = 2.0,
         keepalive: float = 5.0,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self._database, self._channel, self._dsn = database, channel, dsn
         self._patience, self._keepalive, self._clock = patience, keepalive, clock

@@ -7,7 +7,7 @@ from typing import Literal
 
 import anyio.to_thread
 
-from seawall.clock import SYSTEM_CLOCK
+from seawall.clock import MACHINE_CLOCK
 from seawall.errors import EmbeddedServerError
 from seawall.postgres.embedded.cluster import Cluster, default_root
 from seawall.postgres.embedded.locks import EXCLUSIVE, try_lock
@@ -54,13 +54,13 @@ async def stop(root: Path | str | None = None) -> bool:
         return False
     # A file for the keeper, not a signal to a pid that may be somebody else's by now.
     (folder / "stop").touch(mode=0o600)
-    give_up_at = SYSTEM_CLOCK.monotonic() + _STOP_SECONDS
+    give_up_at = MACHINE_CLOCK.monotonic() + _STOP_SECONDS
     while _running(folder):
-        if SYSTEM_CLOCK.monotonic() > give_up_at:
+        if MACHINE_CLOCK.monotonic() > give_up_at:
             raise EmbeddedServerError(
                 f"the server in {folder} did not stop; see {folder}/keeper.log"
             )
-        await SYSTEM_CLOCK.sleep(0.05)
+        await MACHINE_CLOCK.sleep(0.05)
     (folder / "stop").unlink(missing_ok=True)
     return True
 

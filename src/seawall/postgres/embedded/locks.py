@@ -4,7 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from seawall.clock import SYSTEM_CLOCK
+from seawall.clock import MACHINE_CLOCK
 from seawall.errors import EmbeddedServerError
 
 try:
@@ -49,7 +49,7 @@ async def lock(
 
 
 async def wait_or_give_up(give_up_at: float, pause: float, why: Callable[[], str]) -> None:
-    if SYSTEM_CLOCK.monotonic() > give_up_at:
+    if MACHINE_CLOCK.monotonic() > give_up_at:
         raise EmbeddedServerError(f"timed out: {why()}")
-    sleep: Awaitable[None] = SYSTEM_CLOCK.sleep(pause)
+    sleep: Awaitable[None] = MACHINE_CLOCK.sleep(pause)
     await sleep

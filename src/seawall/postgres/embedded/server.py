@@ -14,7 +14,7 @@ import anyio.to_thread
 import asyncpg
 import msgspec
 
-from seawall.clock import SYSTEM_CLOCK
+from seawall.clock import MACHINE_CLOCK
 from seawall.errors import EmbeddedServerError
 from seawall.postgres.embedded import binaries as wheel
 from seawall.postgres.embedded.cluster import Cluster, Instance, default_root, server_account
@@ -88,7 +88,7 @@ class EmbeddedServer:
             raise EmbeddedServerError(
                 "the embedded PostgreSQL needs unix sockets: give the DSN of a server (SEAWALL_DSN)"
             )
-        give_up_at = SYSTEM_CLOCK.monotonic() + self._start_timeout
+        give_up_at = MACHINE_CLOCK.monotonic() + self._start_timeout
         await anyio.to_thread.run_sync(self._cluster.prepare)
         if self._client_lock is None:
             # Waits while a keeper is shutting the server down.
@@ -230,7 +230,7 @@ class EmbeddedServer:
                         return
                 elif name == "clients.lock" and not self._stopping():
                     return
-            await SYSTEM_CLOCK.sleep(0.05)
+            await MACHINE_CLOCK.sleep(0.05)
 
     def _stopping(self) -> bool:
         # The keeper holds clients.lock exclusively while it stops the server: then not even a
