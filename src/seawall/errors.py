@@ -4,6 +4,8 @@ All can be pickled and carry what a handler needs as attributes; an operation's 
 never wrapped in one of these.
 """
 
+from uuid import UUID
+
 
 class SeawallError(Exception):
     """The base of seawall's own errors."""
@@ -105,6 +107,31 @@ class RetryBudgetExhaustedError(RefusedError):
 
     def __str__(self) -> str:
         return f"the retry budget of {self.service_name!r} is used up"
+
+
+class ParkedError(RefusedError):
+    """Raised instead of an operation's failure where the call was parked, to be made later.
+
+    Attributes:
+        operation: its registered name.
+        call_id: its key in ``parked_calls``.
+        retry_after: seconds until it may be taken up.
+    """
+
+    @property
+    def operation(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def call_id(self) -> UUID:
+        return UUID(str(self.args[1]))
+
+    @property
+    def retry_after(self) -> float | None:  # type: ignore[override]
+        return float(self.args[2])
+
+    def __str__(self) -> str:
+        return f"{self.operation} is parked for {self.retry_after:g} s as {self.call_id}"
 
 
 class DeadlineExceededError(SeawallError, TimeoutError):

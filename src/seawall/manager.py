@@ -13,6 +13,7 @@ from seawall.classification import Classifier, ErrorType, default_classifier, sh
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus
 from seawall.fallback import call_with_fallback
+from seawall.parking import ParkingLot
 from seawall.pipeline import Policy
 from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
@@ -94,6 +95,11 @@ class ErrorRecoveryManager:
     def database(self) -> Database:
         """The database, for queries of your own: ``async with manager.database.acquire()``."""
         return self._services.database
+
+    @property
+    def parking(self) -> ParkingLot:
+        """Calls put aside in the database until their service can take them."""
+        return self._services.parking
 
     # -- runs ----------------------------------------------------------------------------------
 

@@ -19,14 +19,17 @@ from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
+from seawall.parking import ParkingLot
 from seawall.postgres import quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.checkpoint_store import PostgresCheckpointStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
+from seawall.postgres.parking_store import PostgresParkingStore
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.slice_store import PostgresSliceStore
+from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.scope import Scope, current_scope
@@ -51,7 +54,7 @@ class Services:
         classifier: Classifier,
         breakers: BreakerRegistry,
     ) -> None:
-        self._breakers = breakers
+        self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
@@ -75,6 +78,14 @@ class Services:
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
         self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
+        self.parking = ParkingLot(
+            PostgresParkingStore(self.database),
+            encode=codec.encode,
+            decode=codec.decode,
+            worker_id=worker_id,
+            lease_seconds=self._config.lease_seconds,
+            classifier=self._classifier,
+        )
         self._shares = FleetShares(
             PostgresSliceStore(listener, self.database.schema), worker_id=worker_id
         )

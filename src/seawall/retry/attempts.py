@@ -191,6 +191,7 @@ class Attempts:
             if not self._exhausted(error):
                 # Else an inner policy's note says what was tried; one note is enough.
                 replace_note(error, self._note(reason, elapsed))
+                error.__dict__["seawall_stop_reason"] = reason.value
             if self.policy.max_retries and reason is not StopReason.NOT_RETRYABLE:
                 mark_exhausted(error)
         if self.report is not None:
