@@ -1,12 +1,17 @@
 """The first of several operations that succeeds, in order."""
 
 import asyncio
+import gc
+import weakref
+from functools import partial
 
 import pytest
 
 from seawall.classification import ErrorType
 from seawall.errors import CircuitOpenError, InvalidConfigError
 from seawall.fallback import LastGood, call_with_fallback, fallback
+from seawall.pipeline import Policy
+from seawall.retry import RetryPolicy
 from support.operations import RecordingBus, Script
 
 
@@ -196,3 +201,151 @@ class TestLastGood:
     def test_last_good_option_out_of_range_is_refused(self, options):
         with pytest.raises(InvalidConfigError, match="must be"):
             LastGood(**options)
+
+    async def test_last_good_given_to_calls_remembers_from_one_to_the_next(self, clock):
+        """A call has no decorated function that could remember for it."""
+        memory, fetch, other = LastGood(60, clock=clock), Script("a", OSError), Script(OSError)
+
+        async def call(operation, *args):
+            return await call_with_fallback(operation, memory, args=args, default="default")
+
+        assert [await call(fetch, 1), await call(fetch, 1)] == ["a", "a"]
+        assert [await call(fetch, 2), await call(other, 1)] == ["default", "default"]
+
+    async def test_last_good_in_a_policy_remembers_over_calls(self, clock):
+        """``Policy.call`` wraps the function anew each time."""
+        policy = Policy(fallback=LastGood(60, clock=clock), retry=RetryPolicy(max_retries=0))
+        fetch = Script("a", OSError)
+        assert [await policy.call(fetch, 1), await policy.call(fetch, 1)] == ["a", "a"]
+
+    async def test_last_good_of_a_partial_made_anew_is_found(self, clock):
+        memory, fetch = LastGood(60, clock=clock), Script("one", "two", OSError)
+        for expected in ("one", "two"):
+            page = {"one": 1, "two": 2}[expected]
+            call = partial(partial(fetch, "key"), page=page)
+            assert await call_with_fallback(call, memory) == expected
+        for page, expected in ((2, "two"), (1, "one")):
+            assert await call_with_fallback(partial(fetch, "key", page=page), memory) == expected
+
+    async def test_last_good_of_two_objects_are_apart(self, clock):
+        down, memory = [], LastGood(60, clock=clock)
+
+        class Client:
+            def __init__(self, name):
+                self.name = name
+
+            async def fetch(self):
+                if down:
+                    raise OSError
+                return self.name
+
+            guarded = fallback(memory, default="default")(fetch)
+
+        one, two, three = Client("one"), Client("two"), Client("three")
+        for client in (one, two):
+            await client.guarded()
+            await call_with_fallback(client.fetch, memory)
+        down.append(1)
+        for client, expected in ((one, "one"), (two, "two"), (three, "default")):
+            assert await client.guarded() == expected
+            call = call_with_fallback(client.fetch, memory, default="default")
+            assert await call == expected
+
+    async def test_last_good_of_one_call_written_in_two_ways_is_one(self, clock):
+        down = []
+
+        @fallback(LastGood(60, clock=clock), default="default")
+        async def fetch(key, page=1):
+            if down:
+                raise OSError
+            return f"{key} {page}"
+
+        await fetch("a")
+        down.append(1)
+        assert await fetch(page=1, key="a") == "a 1"
+
+    async def test_last_good_of_a_fallback_is_not_remembered(self, clock):
+        """Else an old value would become young again, and a stand-in a good one."""
+        down = []
+
+        async def replica():
+            if down:
+                raise OSError
+            return "replica"
+
+        call = fallback(replica, LastGood(60, clock=clock), default="default")(Script(OSError))
+        assert await call() == "replica"
+        down.append(1)
+        assert await call() == "default"
+
+    async def test_last_good_too_old_is_forgotten(self, clock):
+        memory = LastGood(60, clock=clock)
+        call = fallback(memory, default="default")(Script(object(), OSError))
+        await call()
+        await clock.sleep(61)
+        assert await call() == "default"
+        assert len(memory._results) == 0
+
+    async def test_last_good_use_is_told(self, clock):
+        bus = RecordingBus()
+        call = fallback(Script(OSError), LastGood(60, clock=clock), bus=bus)(Script(1, OSError))
+        assert [await call(), await call()] == [1, 1]
+        assert [(e.fallback, e.position) for e in bus.events] == [("the last good value", 2)]
+
+
+async def test_group_is_handled_where_every_member_is():
+    """R4: exception groups are looked into; what leaves is the group itself."""
+    guarded = fallback(default="spare", handle=(OSError, ErrorType.DATA))
+    both = ExceptionGroup("both", [OSError(), ExceptionGroup("inner", [ConnectionError()])])
+    assert await guarded(Script(both))() == "spare"
+    mixed = ExceptionGroup("mixed", [OSError(), PermissionError(), RuntimeError("?")])
+    with pytest.raises(ExceptionGroup) as caught:
+        await guarded(Script(mixed))()
+    assert caught.value is mixed
+
+
+async def test_group_with_a_cancellation_passes_at_once():
+    other = Script("spare")
+    with pytest.raises(BaseExceptionGroup):
+        await fallback(other)(Script(BaseExceptionGroup("g", [asyncio.CancelledError()])))()
+    assert other.count == 0
+
+
+async def test_wrong_arguments_are_the_callers_fault_and_fall_back_to_nothing():
+    async def fetch(key):
+        return key
+
+    other = Script("spare")
+    with pytest.raises(TypeError):
+        await fallback(other)(fetch)()
+    assert other.count == 0
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("ends", ["answer", "group", "unhandled"])
+async def test_failures_are_freed_at_once(ends):
+    """Trap 31: a failed attempt's frames and their locals, without a run of the collector."""
+
+    class Payload:
+        pass
+
+    async def load(payload):
+        raise OSError
+
+    async def second(payload):
+        if ends == "answer":
+            return "spare"
+        raise OSError if ends == "group" else KeyError
+
+    guarded, payload = fallback(second, handle=OSError)(load), Payload()
+    gc.disable()
+    try:
+        kept = weakref.ref(payload)
+        try:
+            await guarded(payload)
+        except Exception as error:
+            del error
+        del payload
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from seawall.classification import Classifier, ErrorType, default_classifier
+from seawall.classification import Classifier, default_classifier
+from seawall.compiled import compiled
 from seawall.errors import InvalidConfigError
 from seawall.events import EventBus, FallbackUsed, default_bus
-from seawall.fallback.last_good import LastGood, Memory
+from seawall.fallback.handling import Handled, Handling
+from seawall.fallback.last_good import LastGood, owner_of
 from seawall.operation import AsyncOperation, as_coroutine_function, like, name_of
 
 P = ParamSpec("P")
@@ -14,7 +16,6 @@ R = TypeVar("R")
 S_co = TypeVar("S_co", covariant=True)
 T = TypeVar("T")
 
-Handled = type[Exception] | ErrorType | tuple[type[Exception] | ErrorType, ...]
 NOTHING: Any = object()  # no default is given
 
 
@@ -70,8 +71,10 @@ def fallback(
 ) -> Any:
     """Decorate a function with what answers in its place when it fails, in order.
 
-    Functions get the function's own arguments. Put several on one function for different kinds of
-    failure: each handles what its ``handle`` names. Cancellation is passed on at once.
+    Functions get the function's own arguments. Every failure of whatever kind leads to the next,
+    unless ``handle`` says otherwise: bad data may be good elsewhere. Put several on one function
+    for different kinds of failure: each handles what its ``handle`` names. Cancellation is passed
+    on at once.
 
     Args:
         *fallbacks: async functions, plain ones (which run in a worker thread), or ``LastGood``.
@@ -91,8 +94,7 @@ def fallback(
     chain = Chain(fallbacks, default, handle, bus, classifier)
 
     def decorate(operation: Callable[..., Any]) -> Callable[..., Any]:
-        run = as_coroutine_function(operation)
-        return like(operation, chain.around(name_of(operation), run))
+        return like(operation, chain.around(operation))
 
     return decorate
 
@@ -100,7 +102,7 @@ def fallback(
 @overload
 async def call_with_fallback(
     primary: Callable[..., Awaitable[R]],
-    *fallbacks: Callable[..., Awaitable[T]],
+    *fallbacks: Callable[..., Awaitable[T]] | LastGood,
     args: tuple[Any, ...] = (),
     handle: Handled = Exception,
     bus: EventBus = default_bus,
@@ -108,7 +110,7 @@ async def call_with_fallback(
 @overload
 async def call_with_fallback(
     primary: Callable[..., Any],
-    *fallbacks: Callable[..., Any],
+    *fallbacks: Callable[..., Any] | LastGood,
     args: tuple[Any, ...] = (),
     default: Any = ...,
     handle: Handled = Exception,
@@ -116,13 +118,15 @@ async def call_with_fallback(
 ) -> Any: ...
 async def call_with_fallback(
     primary: Callable[..., Any],
-    *fallbacks: Callable[..., Any],
+    *fallbacks: Callable[..., Any] | LastGood,
     args: tuple[Any, ...] = (),
     default: Any = NOTHING,
     handle: Handled = Exception,
     bus: EventBus = default_bus,
 ) -> Any:
     """Call ``primary`` with ``args``, and each of ``fallbacks`` where those before it failed.
+
+    A ``LastGood`` must be one that is kept, and given to each call.
 
     Raises:
         ExceptionGroup: none succeeded, and there is no ``default``; the members are the exceptions,
@@ -131,13 +135,13 @@ async def call_with_fallback(
         TypeError: one of them can't be called.
     """
     chain = Chain(fallbacks, default, handle, bus, default_classifier)
-    return await chain.around(name_of(primary), as_coroutine_function(primary))(*args)
+    return await chain.call(primary, args)
 
 
 class Chain:
     """What answers in a function's place, in order."""
 
-    __slots__ = ("_bus", "_classifier", "_default", "_followers", "_kinds", "_types")
+    __slots__ = ("_bus", "_default", "_followers", "_handles", "_memories")
 
     def __init__(
         self,
@@ -147,8 +151,8 @@ class Chain:
         bus: EventBus,
         classifier: Classifier,
     ) -> None:
-        self._followers = tuple(
-            (type(each).__name__, each)
+        self._followers: tuple[tuple[str, AsyncOperation | LastGood], ...] = tuple(
+            ("the last good value", each)
             if isinstance(each, LastGood)
             else (name_of(each), as_coroutine_function(each))
             for each in fallbacks
@@ -157,86 +161,103 @@ class Chain:
             raise InvalidConfigError(
                 "fallback(): must be given at least one function, a LastGood or a default"
             )
-        self._default, self._bus, self._classifier = default, bus, classifier
-        self._types, self._kinds = _handled(handle)
+        self._memories = tuple(each for each in fallbacks if isinstance(each, LastGood))
+        self._default, self._bus = default, bus
+        self._handles = Handling(handle, classifier).handles
 
-    def around(self, name: str, primary: AsyncOperation) -> AsyncOperation:
-        """The coroutine function that tries ``primary``, then each follower."""
-        followers: list[tuple[str, AsyncOperation | Memory]] = [
-            (called, Memory(each) if isinstance(each, LastGood) else each)
-            for called, each in self._followers
-        ]
-        memories = [each for _, each in followers if isinstance(each, Memory)]
+    def around(self, operation: Callable[..., Any]) -> AsyncOperation:
+        """The coroutine function that tries ``operation``, then each follower."""
+        return compiled(
+            _REMEMBERING if self._memories else _PLAIN,
+            as_coroutine_function(operation),
+            handles=self._handles,
+            follow=self._follow,
+            remember=self._remember,
+            name=name_of(operation),
+            owner=owner_of(operation),
+        )
 
-        async def falling_back(*args: Any, **kwargs: Any) -> Any:
-            try:
-                result = await primary(*args, **kwargs)
-            except Exception as error:
-                if not self._handles(error):
-                    raise
-                failed = [error]
-            else:
-                for memory in memories:
-                    memory.remember(args, kwargs, result)
-                return result
-            try:
-                return await self._follow(name, followers, failed, args, kwargs)
-            finally:
-                # The failures hold this frame; without the list they are freed at once.
-                failed.clear()
+    async def call(self, operation: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Try ``operation`` once, then each follower: what ``around`` compiles."""
+        owner = owner_of(operation)
+        run = as_coroutine_function(operation)
+        try:
+            result = await run(*args)
+        except Exception as error:
+            if not self._handles(error):
+                raise
+            failed = [error]
+        else:
+            self._remember(owner, result, args, {})
+            return result
+        return await self._follow(name_of(operation), owner, failed, args, {})
 
-        return falling_back
+    def _remember(
+        self, owner: object, result: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        for memory in self._memories:
+            memory.remember(owner, args, kwargs, result)
 
     async def _follow(
         self,
         name: str,
-        followers: "list[tuple[str, AsyncOperation | Memory]]",
+        owner: object,
         failed: list[Exception],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        for position, (called, follower) in enumerate(followers, 1):
-            if isinstance(follower, Memory):
-                found = follower.recall(args, kwargs)
-                if found is None:
-                    continue
-                result = found[0]
-            else:
-                try:
-                    result = await follower(*args, **kwargs)
-                except Exception as error:
-                    if not self._handles(error):
-                        raise
-                    failed.append(error)
-                    continue
-            self._tell(name, called, position)
-            return result
-        if self._default is not NOTHING:
-            self._tell(name, "default", len(followers) + 1)
-            return self._default
-        raise ExceptionGroup(f"{name} and its fallbacks failed", failed)
-
-    def _handles(self, error: Exception) -> bool:
-        if isinstance(error, self._types):
-            return True
-        return bool(self._kinds) and self._classifier.classify(error) in self._kinds
+        try:
+            for position, (called, follower) in enumerate(self._followers, 1):
+                if isinstance(follower, LastGood):
+                    found = follower.recall(owner, args, kwargs)
+                    if found is None:
+                        continue
+                    result = found[0]
+                else:
+                    try:
+                        result = await follower(*args, **kwargs)
+                    except Exception as error:
+                        if not self._handles(error):
+                            raise
+                        failed.append(error)
+                        continue
+                self._tell(name, called, position)
+                return result
+            if self._default is not NOTHING:
+                self._tell(name, "default", len(self._followers) + 1)
+                return self._default
+            raise ExceptionGroup(f"{name} and its fallbacks failed", failed)
+        finally:
+            # The failures hold this frame; without the list they are freed at once.
+            failed.clear()
 
     def _tell(self, name: str, called: str, position: int) -> None:
         if self._bus.listeners:
             self._bus.emit(FallbackUsed(operation=name, fallback=called, position=position))
 
 
-def _handled(handle: object) -> tuple[tuple[type[Exception], ...], frozenset[ErrorType]]:
-    types: list[type[Exception]] = []
-    kinds: list[ErrorType] = []
-    for each in handle if isinstance(handle, tuple) else (handle,):
-        if isinstance(each, ErrorType):
-            kinds.append(each)
-        elif isinstance(each, type) and issubclass(each, Exception):
-            types.append(each)
-        else:
-            raise InvalidConfigError(
-                f"handle={each!r}: must be an Exception type or an ErrorType;"
-                " cancellation is always passed on"
-            )
-    return tuple(types), frozenset(kinds)
+_PLAIN = """
+async def falling_back($params):
+    try:
+        return await operation($passed)
+    except Exception as error:
+        if not handles(error):
+            raise
+        failed = [error]
+    return await follow(name, owner, failed, $packed)
+"""
+
+# The answers of fallbacks are not remembered: an old value must not become young again.
+_REMEMBERING = """
+async def falling_back($params):
+    try:
+        result = await operation($passed)
+    except Exception as error:
+        if not handles(error):
+            raise
+        failed = [error]
+    else:
+        remember(owner, result, $packed)
+        return result
+    return await follow(name, owner, failed, $packed)
+"""
