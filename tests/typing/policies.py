@@ -20,6 +20,8 @@ from seawall.retry import (
     retry,
     retrying,
 )
+from seawall.testing import VirtualClock, faults, force, no_waits
+from seawall.testing import run as virtual_run
 from seawall.timeout import timeout
 
 Load = Callable[[str, int], Coroutine[Any, Any, bytes]]
@@ -184,3 +186,21 @@ async def guarded_otherwise() -> None:
     async for attempt in retrying():
         async with attempt:
             assert_type(attempt.number, int)
+
+
+async def tested() -> None:
+    flaky = faults.inject(load, script="ok, ConnectionError", latency=(0.1, 0.2))
+    assert_type(await flaky("a", 1), bytes)
+    assert_type(flaky.faults.calls[0].error, str | None)
+    await flaky("a")  # type: ignore[call-arg]  # the signature is kept
+    assert_type(await retry(flaky)("a", 1), bytes)
+    assert_type(faults.inject(plain, errors=[OSError], rate=0.5)("a"), int)
+    with faults.inject(Client, "bare", errors=[OSError]) as injection:
+        assert_type(injection.failed_count, int)
+    with no_waits() as waits, VirtualClock() as clock, force(guarded, CircuitState.OPEN) as forced:
+        assert_type((waits, clock, forced), tuple[list[float], VirtualClock, CircuitBreaker])
+    call_with_fallback(load, LastGood(60), args=("a", 1))  # type: ignore[unused-coroutine]
+
+
+def ran() -> None:
+    assert_type(virtual_run(load("a", 1)), bytes)

@@ -3,7 +3,7 @@
 Needs no test framework. Nothing here is imported by the rest of seawall.
 """
 
-from seawall.testing import faults
+from seawall.testing.faults import inject
 from seawall.testing.forced import force
 from seawall.testing.virtual import LoopClock, VirtualClock, VirtualTimeLoop, run
 from seawall.testing.waits import no_waits
@@ -12,8 +12,8 @@ __all__ = [
     "LoopClock",
     "VirtualClock",
     "VirtualTimeLoop",
-    "faults",
     "force",
+    "inject",
     "no_waits",
     "run",
 ]
