@@ -187,6 +187,23 @@ class TestLastGood:
         down.append(1)
         assert [await call(key) for key in "abc"] == ["a", "default", "c"]
 
+    async def test_last_good_value_that_was_given_counts_as_used(self, clock):
+        down = []
+
+        async def fetch(key):
+            if key in down:
+                raise ConnectionError
+            return key
+
+        call = self.make(clock, fetch, max_entries=2)
+        await call("a")
+        await call("b")
+        down.append("a")
+        await call("a")
+        await call("c")
+        down.append("b")
+        assert [await call(key) for key in "ab"] == ["a", "default"]
+
     async def test_last_good_with_arguments_that_cannot_be_hashed_passes(self, clock):
         call = self.make(clock, Script("good", ConnectionError))
         assert [await call([1]), await call([1])] == ["good", "default"]

@@ -79,8 +79,7 @@ async def test_virtual_clock_cancelled_sleeper_ends_at_once_and_is_forgotten():
     sleeper.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sleeper
-    clock.advance(10)
-    assert clock._timers == []
+    assert clock._next() is None
 
 
 @real_loop
@@ -182,6 +181,15 @@ def test_system_clock_is_the_machines_again_after_the_block():
     before = MACHINE_CLOCK.monotonic()
     assert before <= SYSTEM_CLOCK.monotonic() < before + 1
     assert SYSTEM_CLOCK.call_later is None
+
+
+def test_virtual_clock_put_in_place_twice_stays_until_the_outer_block_ends():
+    clock = VirtualClock(start=5)
+    with clock:
+        with clock:
+            pass
+        assert SYSTEM_CLOCK.monotonic() == 5
+    assert SYSTEM_CLOCK._clock is MACHINE_CLOCK
 
 
 def test_system_clock_copied_is_itself():

@@ -1,12 +1,12 @@
 """Time that moves by command: a clock for policies, and an event loop whose timers take none."""
 
 import asyncio
-import contextlib
 import functools
 import heapq
 import itertools
 import selectors
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -68,14 +68,16 @@ class VirtualClock:
         self._now = float(start)
         self._timers: list[tuple[float, int, _Timer]] = []
         self._numbers = itertools.count()
-        self._places = contextlib.ExitStack()
+        self._places: list[AbstractContextManager[None]] = []  # one a block that it is put in
 
     def __enter__(self) -> Self:
-        self._places.enter_context(SYSTEM_CLOCK.replaced_by(self))
+        place = SYSTEM_CLOCK.replaced_by(self)
+        place.__enter__()
+        self._places.append(place)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._places.close()
+        self._places.pop().__exit__(None, None, None)
 
     def monotonic(self) -> float:
         """The present moment, seconds."""
