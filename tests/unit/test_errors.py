@@ -1,19 +1,26 @@
 import contextlib
 import pickle
+from uuid import UUID
 
 import pytest
 
 from seawall import errors
 
 
+ARGUMENTS = {
+    errors.CircuitOpenError: ("billing", 2.5),
+    errors.RateLimitedError: ("billing", 2.5),
+    errors.RetryBudgetExhaustedError: ("billing", None),
+    errors.ParkedError: ("send", UUID(int=7), 60.0),
+    errors.TooManyBadRecordsError: ("too many", 5, 10, 0.1),
+}
+
+
 def instances():
-    yield errors.CircuitOpenError("billing", 2.5)
-    yield errors.TooManyBadRecordsError("too many", 5, 10, 0.1)
     for name in dir(errors):
         kind = getattr(errors, name)
         if isinstance(kind, type) and issubclass(kind, errors.SeawallError):
-            if kind not in (errors.CircuitOpenError, errors.TooManyBadRecordsError):
-                yield kind("what happened")
+            yield kind(*ARGUMENTS.get(kind, ("what happened",)))
 
 
 @pytest.mark.parametrize("error", list(instances()), ids=lambda error: type(error).__name__)
@@ -22,7 +29,7 @@ def test_error_pickles_takes_notes_and_passes_through_context_managers(error):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
-    for name in ("service_name", "retry_after", "bad_count", "read_count", "tolerance"):
+    for name in ("service_name", "retry_after", "bad_count", "read_count", "tolerance", "call_id"):
         assert getattr(copy, name, None) == getattr(error, name, None)
 
     @contextlib.contextmanager

@@ -331,3 +331,29 @@ async def test_breaker_after_a_fork_goes_on_alone(workers, monkeypatch):
     assert await breaker.call(Script(1)) == 1
     monkeypatch.undo()
     assert breaker.snapshot().fleet_epoch == 0
+
+
+async def test_calls_closed_and_open_ask_nothing(workers, monkeypatch):
+    """B1 and trap 19: ten thousand calls, and only the regular exchange is heard of."""
+    (manager,) = await workers(1, breaker_poll_seconds=60)
+    (breaker,) = breakers_of([manager], timeout=60)
+    await asyncio.sleep(0.2)  # the exchange that makes it known
+    asked = []
+    listener = manager._services._breaker_store._listener
+    fetch = listener.fetch
+
+    async def counted(query, *args):
+        asked.append(query)
+        return await fetch(query, *args)
+
+    monkeypatch.setattr(listener, "fetch", counted)
+    for _ in range(5_000):
+        await breaker.call(Script(1))
+    assert asked == []
+    await manager.force_circuit_breaker("api", OPEN, reason="test", seconds=60)
+    await all_in([breaker], OPEN)
+    asked.clear()
+    for _ in range(5_000):
+        with pytest.raises(CircuitOpenError):
+            await breaker.call(Script(1))
+    assert asked == []
