@@ -108,10 +108,11 @@ def redress(section, operation):
 
         return call
 
+    def no_wait(ctx):
+        return 0.0
+
     def retry():
-        return AsyncRetry(
-            classifier=default_classifier, strategy=lambda *_: 0.0, max_attempts=ATTEMPTS
-        )
+        return AsyncRetry(classifier=default_classifier, strategy=no_wait, max_attempts=ATTEMPTS)
 
     return {
         "retry": lambda: policy(retry=retry()),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -116,3 +117,64 @@ def test_headers_that_misbehave_are_no_wait():
             raise RuntimeError
 
     assert retry_after(with_attributes(headers=Headers())) is None
+
+
+def varint(value):
+    out = b""
+    while value > 0x7F:
+        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+RETRY_INFO = field(1, field(1, 3) + field(2, 500_000_000))
+STATUS = (
+    field(1, 14)
+    + field(2, b"try later")
+    + field(3, field(1, b"type.googleapis.com/google.rpc.DebugInfo") + field(2, b"stack"))
+    + field(3, field(1, b"type.googleapis.com/google.rpc.RetryInfo") + field(2, RETRY_INFO))
+)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [("google.rpc.retryinfo-bin", RETRY_INFO)],
+        [("other", "x"), ("grpc-status-details-bin", STATUS)],
+    ],
+)
+def test_google_retry_info_is_read_from_the_trailing_metadata(metadata):
+    assert retry_after(with_attributes(trailing_metadata=lambda: metadata)) == 3.5
+
+
+def test_google_retry_info_among_the_details_is_read():
+    delay = SimpleNamespace(seconds=2, nanos=250_000_000)
+    details = [SimpleNamespace(other=1), SimpleNamespace(retry_delay=delay)]
+    assert retry_after(with_attributes(details=details)) == 2.25
+    details = [SimpleNamespace(retry_delay=timedelta(seconds=4))]
+    assert retry_after(with_attributes(details=details)) == 4.0
+
+
+def test_status_details_cut_or_altered_anywhere_never_raise():
+    """And give a wait that makes sense, or none."""
+    for at in range(len(STATUS)):
+        for message in (STATUS[:at], STATUS[:at] + b"\xff" + STATUS[at + 1 :]):
+            metadata = [("grpc-status-details-bin", message)]
+            wait = retry_after(with_attributes(trailing_metadata=lambda m=metadata: m))
+            assert wait is None or 0 <= wait <= 7 * 24 * 3600
+
+
+def test_date_is_measured_from_the_servers_own_date():
+    """Whatever this machine's clock says."""
+    headers = {
+        "Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT",
+        "Date": "Wed, 21 Oct 2015 07:28:00 GMT",
+    }
+    assert retry_after(with_attributes(headers=headers)) == 30.0
+    headers["Date"] = "nonsense"
+    assert retry_after(with_attributes(headers=headers)) == 0.0

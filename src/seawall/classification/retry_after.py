@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from seawall.classification.chain import WRAPPING_ATTRIBUTES, behind, members
+from seawall.classification.grpc_retry import grpc_wait
 from seawall.classification.reading import read
 from seawall.clock import utc_now
 
 # A proxy's nonsense (a negative wait, or one of ages) is no wait that a server asked for.
 _LONGEST_SECONDS = 7 * 24 * 3600.0
-_PLACES = ("retry_after", "response", "headers", "trailing_metadata")
+_PLACES = ("retry_after", "response", "headers", "trailing_metadata", "details")
 _MAY_ASK: dict[type, bool] = {}
 _MOST_CLASSES = 4096
 
@@ -21,8 +22,8 @@ def retry_after(exc: BaseException) -> float | None:
 
     Read from a ``retry_after`` attribute (a number of seconds or a timedelta), the headers of an
     HTTP response (``Retry-After`` in seconds or as a date, ``retry-after-ms``), a botocore
-    response and gRPC's ``grpc-retry-pushback-ms``; then from the members of a group (the longest
-    wait counts) and from what the exception was raised from. Never raises.
+    response, gRPC's ``grpc-retry-pushback-ms`` and Google's ``RetryInfo``; then from the members of
+    a group (the longest wait counts) and from what the exception was raised from. Never raises.
     """
     # Most exceptions have no place for a wait, with nothing on them and none behind them.
     if not (exc.__dict__ or may_ask_to_wait(type(exc)) or _holds_another(exc)):
@@ -76,7 +77,7 @@ def _own(exc: BaseException) -> float | None:
         wait = _from_headers(headers)
         if wait is not None:
             return wait
-    return _grpc_pushback(exc)
+    return _seconds(grpc_wait(exc))
 
 
 def _header_sets(exc: BaseException) -> Iterator[Any]:
@@ -98,7 +99,7 @@ def _from_headers(headers: Any) -> float | None:
     if value is None:
         return None
     wait = _seconds(value)
-    return _until(value) if wait is None else wait
+    return _until(value, _header(headers, "Date")) if wait is None else wait
 
 
 def _header(headers: Any, name: str) -> str | None:
@@ -130,26 +131,23 @@ def _seconds(value: Any) -> float | None:
     return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_SECONDS else None
 
 
-def _until(date: str) -> float | None:
-    """Seconds from now to an HTTP date; 0 where it has passed."""
+def _until(date: str, said_at: str | None) -> float | None:
+    """Seconds to an HTTP date, from the moment the response names; 0 where it has passed.
+
+    The server's own clock gives both; without its Date header this machine's stands in.
+    """
+    moment, now = _moment(date), _moment(said_at) if said_at is not None else None
+    if moment is None:
+        return None
+    seconds = (moment - (now or utc_now())).total_seconds()
+    return max(0.0, seconds) if seconds <= _LONGEST_SECONDS else None
+
+
+def _moment(date: str) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     try:
         moment = parsedate_to_datetime(date)
     except (ValueError, TypeError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = (moment - utc_now()).total_seconds()
-    return max(0.0, seconds) if seconds <= _LONGEST_SECONDS else None
-
-
-def _grpc_pushback(exc: BaseException) -> float | None:
-    trailing = read(exc, "trailing_metadata")
-    if not callable(trailing):
-        return None
-    for key, value in trailing() or ():
-        if key == "grpc-retry-pushback-ms":
-            wait = _seconds(value)
-            return None if wait is None else wait / 1000
-    return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
