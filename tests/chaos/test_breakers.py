@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from seawall.postgres.embedded import EmbeddedServer, stop
+from support.database import open_folder
 from support.proxy import Proxy, target_of, through
 
 WORKER = [sys.executable, str(Path(__file__).parents[1] / "support" / "breaker_worker.py")]
@@ -251,6 +254,35 @@ async def test_server_out_of_reach_every_worker_goes_on_then_agrees(start, datab
         looked = await every(processes, do="look")
         assert {each["state"] for each in looked} == {"closed"}
         assert len({each["fleet_epoch"] for each in looked}) == 1
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_server_restarted_every_worker_goes_on_then_agrees(start, how):
+    """B6, with a server that really dies: calls go on meanwhile, and the fleet is one again."""
+    folder = open_folder()
+    server = EmbeddedServer(folder / "server")
+    try:
+        await server.start()
+        processes = await start(4, dsn=server.dsn())
+        assert all(each["governs"] is False for each in await every(processes, do="look"))
+        if how == "killed":
+            pid = int((folder / "server" / "pgdata" / "postmaster.pid").read_text().split()[0])
+            assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/")
+            os.kill(pid, signal.SIGKILL)
+        else:
+            await stop(folder / "server")
+        assert (
+            await every(processes, do="call", times=5) == [{"ok": 5, "failed": 0, "refused": 0}] * 4
+        )
+        await asyncio.sleep(1)
+        await server.start()
+        await asyncio.sleep(3)  # they come back within two seconds
+        await opened(processes)
+        ended = await every(processes, do="herd", callers=3)
+        assert sum(each["ok"] for each in ended) == 12
+    finally:
+        await server.aclose(wait=True)
+        shutil.rmtree(folder)
 
 
 async def test_eight_failures_in_two_processes_are_recorded_as_eight(start, database_dsn):

@@ -6,7 +6,6 @@ import pytest
 
 from seawall import errors
 
-
 ARGUMENTS = {
     errors.CircuitOpenError: ("billing", 2.5),
     errors.RateLimitedError: ("billing", 2.5),

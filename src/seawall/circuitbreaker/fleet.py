@@ -63,7 +63,7 @@ class BreakerFleet:
         self._first_exchange = anyio.Event()
 
     async def start(self, breakers: Iterable[CircuitBreaker], seconds: float) -> None:
-        """Join, with ``breakers``; returns when their state in the fleet is known.
+        """Join, with ``breakers``; returns when their state in the fleet is known, or can't be.
 
         Args:
             breakers: those that there are already; ``attach`` adds later ones.

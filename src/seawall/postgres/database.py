@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("seawall.postgres")
 
 EMBEDDED_SCHEME = "embedded"
+_SMALLEST_POOL = 2  # one for the listener, one for everybody else
 
 
 class Database:
@@ -158,6 +159,11 @@ class Database:
         """
         seconds = self._config.connect_timeout
         if dsn is None and self._own_pool is not None:
+            if self._own_pool.get_max_size() < _SMALLEST_POOL:
+                raise ConnectionError(
+                    "the given pool has one connection, which a listener would take for good: give "
+                    "it two, or pass listen_dsn"
+                )
             return await self._own_pool.acquire(timeout=seconds)
         return await asyncpg.connect(
             **({"dsn": dsn} if dsn is not None else self._options()),

@@ -67,6 +67,7 @@ class Listener:
                 await self._open(hear)
             except Exception as error:
                 _logger.warning("can't listen to %s: %s", self._database.describe(), error)
+                lost()
                 await self._clock.sleep(pause)
                 pause = min(_LONGEST_PAUSE, 2 * pause)
                 continue

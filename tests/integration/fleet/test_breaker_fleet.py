@@ -6,8 +6,8 @@ import anyio
 import asyncpg
 import pytest
 
-from integration.fleet.conftest import until
-from seawall import CircuitOpenError, CircuitState
+from integration.fleet.conftest import QUICK, until
+from seawall import CircuitOpenError, CircuitState, ErrorRecoveryManager
 from support.operations import Script
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
@@ -357,3 +357,29 @@ async def test_calls_closed_and_open_ask_nothing(workers, monkeypatch):
         with pytest.raises(CircuitOpenError):
             await breaker.call(Script(1))
     assert asked == []
+
+
+@pytest.mark.parametrize(("size", "shared"), [(1, False), (2, True)])
+async def test_pool_of_the_users_own_is_left_a_connection(database_dsn, size, shared):
+    """With one connection the breakers stay local, and everything else works."""
+    async with asyncpg.create_pool(database_dsn, min_size=1, max_size=size) as pool:
+        async with ErrorRecoveryManager(pool, config=QUICK) as manager:
+            assert manager._services._fleet.connected is shared
+            breaker = manager.circuit_breaker("api", timeout=60)
+            await fail(breaker, 3)
+            assert breaker.state is OPEN
+            await manager.log_error_details("r", ValueError("written all the same"))
+
+
+async def test_fleet_works_under_the_strictest_isolation(workers, database_dsn):
+    """A database whose default is SERIALIZABLE: conflicting votes are cast again."""
+    name = database_dsn.rpartition("/")[2].partition("?")[0]
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute(
+        f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
+    )
+    await connection.close()
+    breakers = await opened(await workers(4), failure_threshold=4)
+    reached = await asyncio.gather(*map(until_it_closes, breakers))
+    assert reached == [1] * 4
+    await all_in(breakers, CLOSED)
