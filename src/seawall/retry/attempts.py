@@ -40,16 +40,18 @@ class Attempts:
     """
 
     __slots__ = (
-        "_ends_at", "_name", "_since", "_started", "_tenacity", "_timed", "number", "policy",
+        "_name", "_since", "_started", "_tenacity", "_timed", "number", "policy",
         "report", "wait",
     )  # fmt: skip
 
     def __init__(
         self, policy: RetryPolicy, name: str, since: int, started: float, timed: bool
     ) -> None:
-        self.policy, self._name, self._since, self._started = policy, name, since, started
+        self.policy = policy
+        self._name = name
+        self._since = since
+        self._started = started
         self._timed = timed
-        self._ends_at = None if policy.deadline is None else started + policy.deadline
         self.number = 1
         self.wait = 0.0
         self.report: Report | None = None
@@ -145,14 +147,14 @@ class Attempts:
 
     def remaining(self) -> float | None:
         """Seconds that the deadline leaves, or None where there is none."""
-        ends_at = self._ends_at
-        return None if ends_at is None else ends_at - self.policy.clock.monotonic()
+        deadline = self.policy.deadline
+        return None if deadline is None else deadline - self._elapsed()
 
     def _refused(self, wait: float) -> StopReason | None:
         """Why a retry that the failure allows can't be made, or None where it can."""
         ends_at = current_deadline.get()
-        if self._ends_at is not None:
-            ends_at = sooner(self._ends_at, ends_at)
+        if self.policy.deadline is not None:
+            ends_at = sooner(self._started + self.policy.deadline, ends_at)
         if ends_at is not None and self.policy.clock.monotonic() + wait >= ends_at:
             return StopReason.DEADLINE
         tokens = self.policy.tokens
