@@ -6,17 +6,18 @@ last known share of the limit.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import anyio
 import msgspec
 
-from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock
+from seawall.clock import MACHINE_CLOCK, BackgroundTask, Clock
 
 _logger = logging.getLogger("seawall.slices")
 
-_QUICKEST, _SLOWEST = 0.02, 1.0  # seconds between two exchanges
+_QUICKEST, _BRISK, _SLOWEST = 0.02, 0.1, 1.0  # seconds between two exchanges
+_LAST_WORD = 2.0  # seconds that giving back may take
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,10 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
         per_second: tokens that come by time.
         amount: a limiter: tokens wanted (below 0: given back); a budget: tokens given back by
             successes less those spent, since the last exchange.
+        held: a limiter: tokens that it has left.
+        waiting: a limiter: calls that spend a token as soon as it comes.
+        leaving: whether it takes part no more.
+        part: told apart from others of that name in this worker.
     """
 
     kind: str
@@ -36,6 +41,10 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     capacity: float
     per_second: float
     amount: float
+    held: float = 0.0
+    waiting: int = 0
+    leaving: bool = False
+    part: int = 0
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +52,16 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         granted: a limiter: tokens to add; a budget: the tokens that are now its share.
+        left: tokens that the fleet has left.
         holders: workers that share them.
         wait: seconds until the fleet has one more.
     """
 
     kind: str
     name: str
+    part: int
     granted: float
+    left: float
     holders: int
     wait: float
 
@@ -101,9 +113,9 @@ class FleetShares:
         clock: measures the time between exchanges.
     """
 
-    def __init__(self, store: SliceStore, *, worker_id: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, store: SliceStore, *, worker_id: str, clock: Clock = MACHINE_CLOCK) -> None:
         self._store, self._worker_id, self._clock = store, worker_id, clock
-        self._parts: dict[tuple[str, str], SharedTokens] = {}
+        self._parts: list[SharedTokens] = []
         self._needed = anyio.Event()
         self._task: BackgroundTask | None = None
         self._reached = True
@@ -116,20 +128,18 @@ class FleetShares:
         """Give back what is held, for at most two seconds; the parts go on alone."""
         if self._task is not None:
             await self._task.stop()
-        left = [request for part in self._parts.values() if (request := part.give_back())]
+        left = self._requests(lambda part: part.give_back())
         if left:
-            with anyio.move_on_after(2):
+            with anyio.move_on_after(_LAST_WORD):
                 await self._answered(left)
-        for part in self._parts.values():
+        for part in self._parts:
             part.share(None)
         self._parts.clear()
 
     def attach(self, part: SharedTokens) -> None:
         """Let ``part`` spend the fleet's tokens."""
+        self._parts.append(part)
         part.share(self)
-        request = part.request()
-        if request is not None:
-            self._parts[request.kind, request.name] = part
         self.needed()
 
     def needed(self) -> None:
@@ -137,16 +147,26 @@ class FleetShares:
         self._needed.set()
 
     async def _run(self) -> None:
+        pause = _SLOWEST
         while True:
-            with anyio.move_on_after(_SLOWEST):
+            with anyio.move_on_after(pause):
                 await self._needed.wait()
             self._needed = anyio.Event()
-            requests = [r for part in self._parts.values() if (r := part.request())]
+            requests = self._requests(lambda part: part.request())
+            # Where tokens are spent, more are had before the last one is.
+            pause = _BRISK if any(r.amount > 0 and r.per_second for r in requests) else _SLOWEST
             if requests and not await self._answered(requests):
-                for part in self._parts.values():
+                for part in self._parts:
                     part.go_alone()
                 await self._clock.sleep(_SLOWEST)
             await self._clock.sleep(_QUICKEST)
+
+    def _requests(self, ask: Callable[[SharedTokens], TokenRequest | None]) -> list[TokenRequest]:
+        return [
+            msgspec.structs.replace(request, part=number)
+            for number, part in enumerate(self._parts)
+            if (request := ask(part)) is not None
+        ]
 
     async def _answered(self, requests: list[TokenRequest]) -> bool:
         try:
@@ -158,5 +178,5 @@ class FleetShares:
             return False
         self._reached = True
         for answer in answers:
-            self._parts[answer.kind, answer.name].take(answer)
+            self._parts[answer.part].take(answer)
         return True

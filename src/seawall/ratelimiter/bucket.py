@@ -31,6 +31,10 @@ class Bucket:
         """Take the token that ``wait`` said is there."""
         self.full_at = max(self.full_at, now) + self.interval
 
+    def put_back(self) -> None:
+        """Return a token that was taken and not used."""
+        self.full_at -= self.interval
+
     def hold(self, tokens: int, now: float) -> None:
         """Hold so many tokens, and get no more by time: they come in slices."""
         self.interval = _NEVER

@@ -1,6 +1,9 @@
 """What one worker asks of the fleet's tokens, and when: pure arithmetic on its own moments."""
 
+from seawall.slices import TokenAnswer
+
 _IDLE_SECONDS = 1.0  # unused for so long, tokens go back to who can use them
+_LONGEST_PAUSE = 1.0  # another worker may have given tokens back
 
 
 class Demand:
@@ -13,8 +16,8 @@ class Demand:
     """
 
     __slots__ = (
-        "_answered_at", "_burst", "_held", "_interval", "_left", "_slice", "_used_at", "asks_at",
-        "holders", "refused",
+        "_answered_at", "_burst", "_held", "_interval", "_is_short", "_left", "_slice", "_used_at",
+        "asks_at", "holders", "refused",
     )  # fmt: skip
 
     def __init__(self, burst: int, interval: float, now: float) -> None:
@@ -23,7 +26,7 @@ class Demand:
         # Tokens to hold ahead of need; none where the burst is too small to be split.
         self._slice = min(1, burst // 2)
         self._left, self._answered_at = float(burst), now
-        self._held, self._used_at = 0, now
+        self._held, self._used_at, self._is_short = 0, now, False
 
     def wait(self, waiting: int, now: float) -> float:
         """Seconds until a token for one more call behind ``waiting`` others, as far as is known."""
@@ -34,9 +37,10 @@ class Demand:
     def wanted(self, held: int, waiting: int, now: float) -> int:
         """Tokens to ask for; below 0: to give back."""
         is_refusing = self.refused > 0
-        if waiting or is_refusing or held < self._held:
+        is_short = held == 0 and (waiting > 0 or is_refusing)
+        if is_short or held < self._held:
             self._used_at = now
-        self._held = held
+        self._held, self._is_short = held, is_short
         if now - self._used_at > _IDLE_SECONDS:
             return -held
         if now < self.asks_at:
@@ -44,12 +48,11 @@ class Demand:
         largest = max(1, self._burst // self.holders)
         return max(0, min(largest, self._slice + waiting + is_refusing) - held)
 
-    def answered(self, granted: int, left: float, wait: float, holders: int, now: float) -> None:
-        """Learn from an answer."""
+    def answered(self, held: int, answer: TokenAnswer, now: float) -> None:
+        """Learn from an answer that leaves this worker with ``held`` tokens."""
         # Twice as much ahead where it was used up, a little less where it was not.
-        grown = 2 * self._slice or 1
-        used_up = self._held == 0 and self._used_at == now
-        self.holders, self.refused = holders, 0
-        self._slice = min(self._burst // (2 * holders), grown if used_up else self._slice - 1)
-        self._left, self._answered_at, self.asks_at = left, now, now + wait
-        self._held += granted
+        ahead = max(1, 2 * self._slice if self._is_short else self._slice - 1)
+        self._slice = min(ahead, self._burst // (2 * answer.holders))
+        self.holders, self.refused, self._held = answer.holders, 0, held
+        self._left, self._answered_at = answer.left, now
+        self.asks_at = now + min(answer.wait, _LONGEST_PAUSE)

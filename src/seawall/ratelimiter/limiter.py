@@ -1,6 +1,7 @@
 """RateLimiter: a token bucket, and a queue for its tokens in the order of arrival."""
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -13,10 +14,13 @@ from seawall.errors import RateLimitedError
 from seawall.events import EventBus, RateLimited, default_bus
 from seawall.operation import AsyncOperation, as_coroutine_function, like
 from seawall.ratelimiter.bucket import Bucket
+from seawall.ratelimiter.demand import Demand
 from seawall.slices import FleetShares, TokenAnswer, TokenRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_SLICE_SECONDS = 0.25  # what a call waits for a slice that the fleet has tokens for
 
 _GUARDED = """
 async def guarded($params):
@@ -38,6 +42,10 @@ class RateLimiter:
     refused at once. Used as ``@limiter``, ``async with limiter:`` or ``await
     limiter.call(function, …)``. May be shared between all tasks of one event loop.
 
+    A manager's limiter is the whole fleet's: it spends tokens that were had from the database ahead
+    of need. Where they ran out and the fleet has more, a call waits for them, for 0.25 s if
+    ``max_wait`` is less.
+
     Args:
         name: for errors, events and people.
         limit: calls in a period.
@@ -52,8 +60,8 @@ class RateLimiter:
     """
 
     __slots__ = (
-        "_bucket", "_bus", "_clock", "_fleet_wait", "_is_alone", "_max_wait", "_refused", "_share",
-        "_shares", "_slice", "_timer", "_waiters", "burst", "limit", "name", "period",
+        "_bucket", "_bus", "_clock", "_demand", "_is_alone", "_max_wait", "_shares", "_timer",
+        "_waiters", "burst", "limit", "name", "period",
     )  # fmt: skip
 
     def __init__(
@@ -75,14 +83,11 @@ class RateLimiter:
         self.name, self.limit, self.period, self.burst = name, limit, period, burst or limit
         self._max_wait, self._clock, self._bus = max_wait, clock, bus
         self._bucket = Bucket(period / limit, self.burst)
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[bool]] = deque()
         self._timer: Timer | None = None
-        # In a fleet: tokens come in slices, sized by what this worker spends between two of them.
+        # In a fleet tokens come in slices; out of it, or of the store's reach, by time.
         self._shares: FleetShares | None = None
-        self._slice: int = 1  # tokens to ask for at once
-        self._share: int = 1  # workers that share the limit
-        self._refused: int = 0  # calls refused since the last slice
-        self._fleet_wait = 0.0  # seconds until the fleet has a token
+        self._demand = Demand(self.burst, period / limit, 0.0)
         self._is_alone = True
 
     @overload
@@ -150,40 +155,72 @@ class RateLimiter:
         now = self._clock.monotonic()
         seconds = self._seconds_until(now)
         if seconds > self._max_wait:
-            self._refused += 1
-            if self._shares is not None:
-                self._shares.needed()
-            if self._bus.listeners:
-                self._bus.emit(RateLimited(limiter=self.name, retry_after=seconds))
-            raise RateLimitedError(self.name, seconds)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._demand.refused += 1
+            self._ask(now)
+            raise self._refusal(seconds)
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.append(turn)
         self._arm(now)
+        patience = None
+        if self._shares is not None:  # the slice that should come may not
+            seconds = max(self._max_wait, _SLICE_SECONDS)
+            patience = call_later(self._clock, seconds, functools.partial(self._give_up, turn))
         try:
-            await turn
+            has_token = await turn
         except BaseException:
-            # Cancelled or closed: its token, if it had one already, stays used up.
-            if turn in self._waiters:
-                self._waiters.remove(turn)
+            # Cancelled or closed. The token may have come in this very tick.
+            if turn.done() and not turn.cancelled() and turn.result():
+                self._bucket.put_back()
+                self._serve()
+            else:
+                self._leave(turn)
             raise
+        finally:
+            if patience is not None:
+                patience.cancel()
+        if not has_token:
+            raise self._refusal(self._seconds_until(self._clock.monotonic()))
 
     def _seconds_until(self, now: float) -> float:
         """When a token will be there for one more waiter, as far as is known."""
-        interval = self.period / self.limit
         if not self._is_alone:
-            return self._fleet_wait + len(self._waiters) * interval * self._share
+            return self._demand.wait(len(self._waiters), now)
         return self._bucket.wait(now) + len(self._waiters) * self._bucket.interval
 
+    def _refusal(self, seconds: float) -> RateLimitedError:
+        if self._bus.listeners:
+            self._bus.emit(RateLimited(limiter=self.name, retry_after=seconds))
+        return RateLimitedError(self.name, seconds)
+
+    def _give_up(self, turn: "asyncio.Future[bool]") -> None:
+        if not turn.done():
+            self._leave(turn)
+            turn.set_result(False)
+
+    def _leave(self, turn: "asyncio.Future[bool]") -> None:
+        if turn in self._waiters:
+            self._waiters.remove(turn)
+        if not self._waiters:
+            self._disarm()  # a timer of this event loop must not outlive who needs it
+
     def _arm(self, now: float) -> None:
-        if self._shares is not None:
-            self._shares.needed()
-        # In a fleet the slice that comes serves who waits.
-        if self._is_alone and self._timer is None:
+        if self._timer is not None:
+            return
+        if self._is_alone:
             self._timer = call_later(self._clock, self._bucket.wait(now), self._serve)
+        elif now < self._demand.asks_at:
+            self._timer = call_later(self._clock, self._demand.asks_at - now, self._serve)
+        else:
+            self._ask(now)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _serve(self) -> None:
         """Give the tokens that are there to who has waited longest."""
-        self._timer = None
+        self._disarm()
         while self._waiters:
             now = self._clock.monotonic()
             if self._bucket.wait(now) > 0:
@@ -192,62 +229,73 @@ class RateLimiter:
             turn = self._waiters.popleft()
             if not turn.done():
                 self._bucket.take(now)
-                turn.set_result(None)
+                turn.set_result(True)
 
     # -- in a fleet ----------------------------------------------------------------------------
 
-    def share(self, shares: "FleetShares | None") -> None:
-        """Take part in the fleet's tokens; None: go on alone."""
+    def share(self, shares: FleetShares | None) -> None:
+        """Take part in the fleet's tokens; None: go on alone, with this worker's last share."""
         now = self._clock.monotonic()
         self._shares = shares
         if shares is None:
             self.go_alone()
         else:
             self._is_alone = False
+            self._demand = Demand(self.burst, self.period / self.limit, now)
             self._bucket.hold(0, now)
+            self._serve()
 
     def request(self) -> TokenRequest | None:
         """As many tokens as this worker spends between two exchanges, and for who waits."""
-        held = self._bucket.held(self._clock.monotonic())
-        wanted = self._slice + len(self._waiters) + self._refused - held
-        if self._is_alone:
-            wanted = max(1, wanted)  # to be in the fleet again
-        return self._asking(wanted) if wanted > 0 else None
+        now = self._clock.monotonic()
+        # Alone it spends tokens of its own, which it loses when it is in the fleet again.
+        held = 0 if self._is_alone else self._bucket.held(now)
+        amount = self._demand.wanted(held, len(self._waiters), now)
+        if amount < 0:
+            held = 0
+            self._bucket.hold(0, now)
+        # Alone it asks for nothing too: to be in the fleet again.
+        return self._asking(amount, held) if amount or self._is_alone else None
 
     def take(self, answer: TokenAnswer) -> None:
         """Add a slice."""
         now = self._clock.monotonic()
-        held = self._bucket.held(now)
-        spent_all = held == 0 and (self._waiters or self._refused)
-        largest = max(1, self.burst // (2 * answer.holders))
-        # Twice as much where it was used up, a little less where it was not.
-        self._slice = min(largest, 2 * self._slice) if spent_all else max(1, self._slice - 1)
-        self._share, self._fleet_wait, self._refused = answer.holders, answer.wait, 0
+        held = int(answer.granted) + (0 if self._is_alone else self._bucket.held(now))
+        self._demand.answered(held, answer, now)
         self._is_alone = False
-        self._bucket.hold(held + int(answer.granted), now)
+        self._bucket.hold(held, now)
         self._serve()
 
     def give_back(self) -> TokenRequest | None:
         """The tokens that this worker holds."""
-        held = self._bucket.held(self._clock.monotonic()) if self._shares is not None else 0
-        return self._asking(-held) if held else None
+        now = self._clock.monotonic()
+        held = 0 if self._is_alone else self._bucket.held(now)
+        if not self._is_alone:
+            self._bucket.hold(0, now)
+        return self._asking(-held, 0, leaving=True)
 
     def go_alone(self) -> None:
         """Go on with this worker's share of the limit."""
         if self._is_alone:
             return
         self._is_alone = True
-        burst = max(1, self.burst // self._share)
-        interval = self._share * self.period / self.limit
-        self._bucket.refill(interval, burst, self._clock.monotonic())
-        if self._waiters:
-            self._serve()
+        holders = self._demand.holders
+        interval = holders * self.period / self.limit
+        self._bucket.refill(interval, max(1, self.burst // holders), self._clock.monotonic())
+        self._serve()
 
-    def _asking(self, amount: int) -> TokenRequest:
+    def _ask(self, now: float) -> None:
+        if self._shares is not None and now >= self._demand.asks_at:
+            self._shares.needed()
+
+    def _asking(self, amount: int, held: int, *, leaving: bool = False) -> TokenRequest:
         return TokenRequest(
             kind="rate_limiter",
             name=self.name,
             capacity=self.burst,
             per_second=self.limit / self.period,
             amount=amount,
+            held=held,
+            waiting=len(self._waiters),
+            leaving=leaving,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seawall.classification import ErrorType
 from seawall.deadline import current_deadline, sooner
-from seawall.errors import DeadlineExceededError
+from seawall.errors import DeadlineExceededError, RefusedError
 from seawall.retry.decision import reason_to_stop, wait_for
 from seawall.retry.exhaustion import is_exhausted, ledger, mark_exhausted
 from seawall.retry.note import replace_note
@@ -19,6 +19,10 @@ from seawall.retry.strategy import StopReason
 
 if TYPE_CHECKING:
     from seawall.retry.tenacity_adapter import Answers, TenacityCall
+
+# Enum members are slow to look up by name, and these are asked for at every failure.
+_TRANSIENT, _UNKNOWN = ErrorType.TRANSIENT, ErrorType.UNKNOWN
+_MAX_RETRIES = StopReason.MAX_RETRIES
 
 
 class Attempts:
@@ -83,14 +87,20 @@ class Attempts:
         policy, number = self.policy, self.number
         if error is None:
             error_type, asked_by_server, chosen = None, None, policy
-            reason = StopReason.MAX_RETRIES if number > policy.retry_limit else None
+            reason = _MAX_RETRIES if number > policy.retry_limit else None
         else:
             error_type, asked_by_server = policy.classifier.judge(error)
             chosen = policy.options_for(error, error_type) if policy.has_variants else policy
-            if policy.asks_more or ledger.count != self._since:
+            matrix_bounds = error_type is not _TRANSIENT and error_type is not _UNKNOWN
+            if (
+                matrix_bounds
+                or policy.asks_more
+                or ledger.count != self._since
+                or isinstance(error, RefusedError)
+            ):
                 reason = self._reason(chosen, error, error_type, answers)
-            else:
-                reason = reason_to_stop(error, error_type, None, number - 1, chosen.retry_limit)
+            else:  # nothing but the number of retries can stop it
+                reason = _MAX_RETRIES if number > chosen.retry_limit else None
         if reason is None:
             wait = 0.0
             if answers is not None:

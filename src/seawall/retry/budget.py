@@ -2,6 +2,8 @@
 
 import threading
 
+import msgspec
+
 from seawall.config import Range
 from seawall.errors import InvalidConfigError, RetryBudgetExhaustedError
 from seawall.slices import FleetShares, TokenAnswer, TokenRequest
@@ -97,7 +99,7 @@ class RetryBudget:
         """Take part in the fleet's tokens (which are spent by ``try_acquire`` as its own are)."""
         self._told = self.tokens
 
-    def request(self) -> TokenRequest | None:
+    def request(self) -> TokenRequest:
         """What was given back by successes, less what was spent, since the last exchange."""
         self._asked_at = self.tokens
         return TokenRequest(
@@ -114,9 +116,9 @@ class RetryBudget:
         self._told = answer.granted
         self.tokens = min(self.capacity, max(0.0, answer.granted - spent))
 
-    def give_back(self) -> TokenRequest | None:
+    def give_back(self) -> TokenRequest:
         """The last change."""
-        return self.request()
+        return msgspec.structs.replace(self.request(), leaving=True)
 
     def go_alone(self) -> None:
         """Go on with what is held; successes fill it as always."""

@@ -7,7 +7,6 @@ from seawall.retry.strategy import StopReason
 # Enum members are slow to look up by name, and this is asked at every failure.
 _MAX_RETRIES, _NOT_RETRYABLE = StopReason.MAX_RETRIES, StopReason.NOT_RETRYABLE
 _CIRCUIT_OPEN = StopReason.CIRCUIT_OPEN
-_TRANSIENT, _UNKNOWN = ErrorType.TRANSIENT, ErrorType.UNKNOWN
 
 
 def reason_to_stop(
@@ -30,8 +29,7 @@ def reason_to_stop(
         if isinstance(error, RefusedError):
             asked = False
         else:
-            always = error_type is _TRANSIENT or error_type is _UNKNOWN
-            if retry_count < (max_retries if always else most_retries(error_type, max_retries)):
+            if retry_count < most_retries(error_type, max_retries):
                 return None
             return _MAX_RETRIES if most_retries(error_type, 1) else _NOT_RETRYABLE
     if not asked:
