@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
+    from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
     from seawall.ratelimiter import RateLimiter as RateLimiter
     from seawall.retry import CallRecord as CallRecord
     from seawall.retry import Jitter as Jitter
@@ -75,6 +76,7 @@ _HOMES = {
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
+    "quarantine.reprocess": "ReprocessMetrics",
     "ratelimiter": "RateLimiter",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
     "record_calls retrying",

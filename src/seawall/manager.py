@@ -17,6 +17,7 @@ from seawall.parking import ParkingLot
 from seawall.pipeline import Policy
 from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
+from seawall.quarantine.reprocess import Processor, RecordFilter, ReprocessMetrics
 from seawall.ratelimiter import RateLimiter
 from seawall.retry import RetryBudget, RetryPolicy, call, retry
 from seawall.run import Run
@@ -270,6 +271,79 @@ class ErrorRecoveryManager:
         return await self._services.quarantine(
             run_id, bad_data, error_reason, error_type, step=step, positions=positions
         )
+
+    def register_processor(self, step: str, processor: Processor) -> Processor:
+        """Reprocess the quarantined records of ``step`` by ``async processor(tx, record)``."""
+        self._services.processors[step] = processor
+        return processor
+
+    async def reprocess_quarantined_records(
+        self,
+        run_id: str,
+        quarantine_id: UUID | None = None,
+        processor: Processor | None = None,
+        *,
+        step: str | None = None,
+        reason: str | None = None,
+        error_type: ErrorType | None = None,
+        sqlstate: str | None = None,
+        size: int = 100,
+        limit: int | None = None,
+        actor: str | None = None,
+    ) -> ReprocessMetrics:
+        """Run a run's quarantined records again, each once; those that fail stay, with a trace.
+
+        Several workers may do so at once: none takes a record that another holds. What the
+        processor writes through ``tx`` commits with the record's outcome.
+
+        Args:
+            run_id: the run that set them aside.
+            quarantine_id: one set of them.
+            processor: ``async (tx, record)``, ``tx`` an asyncpg connection in a transaction; an
+                exception fails the record. None: the one registered for the record's step.
+            step: of this step only.
+            reason: set aside for this reason only.
+            error_type: of this kind only.
+            sqlstate: refused with this code only.
+            size: records a transaction.
+            limit: records at the most.
+            actor: who does it; this worker's host and process id without it.
+
+        Raises:
+            InvalidConfigError: there is no processor for a record.
+        """
+        which = RecordFilter(
+            run_id=run_id,
+            quarantine_id=quarantine_id,
+            step=step,
+            reason=reason,
+            error_type=error_type,
+            sqlstate=sqlstate,
+        )
+        return await self._services.reprocess(which, processor, size=size, limit=limit, actor=actor)
+
+    async def discard_quarantined_records(
+        self,
+        run_id: str,
+        quarantine_id: UUID | None = None,
+        *,
+        why: str,
+        step: str | None = None,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> int:
+        """Give quarantined records up; they stay to be looked at. How many there were.
+
+        Args:
+            run_id: the run that set them aside.
+            quarantine_id: one set of them.
+            why: kept with each record.
+            step: of this step only.
+            reason: set aside for this reason only.
+            actor: who does it; this worker's host and process id without it.
+        """
+        which = RecordFilter(run_id=run_id, quarantine_id=quarantine_id, step=step, reason=reason)
+        return await self._services.discard(which, why, actor)
 
     # -- checkpoints ---------------------------------------------------------------------------
 
