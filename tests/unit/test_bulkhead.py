@@ -7,6 +7,7 @@ import pytest
 
 from seawall.bulkhead import AIMD, Bulkhead, Gradient
 from seawall.errors import BulkheadFullError, InvalidConfigError, RefusedError
+from seawall.testing import VirtualClock
 from support.operations import RecordingBus
 
 
@@ -287,3 +288,38 @@ async def test_adaptive_limit_that_shrinks_below_the_calls_under_way_admits_none
         await bulkhead.call(sleeper)
     await asyncio.gather(*others)
     assert empty(bulkhead)
+
+
+class BrokenLimit:
+    """A rule of the user's with a fault."""
+
+    current = 1
+
+    def sample(self, latency, in_flight, *, dropped):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("form", [as_decorator, as_call, as_block])
+async def test_bulkhead_rule_that_raises_loses_no_slot(form, clock):
+    bulkhead = Bulkhead(limit=BrokenLimit(), clock=clock)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await form(bulkhead, sleeper)()
+    assert empty(bulkhead)
+
+
+def test_bulkhead_waits_by_the_clock_that_it_was_given():
+    """A clock that a test moves."""
+
+    async def main():
+        with VirtualClock() as clock:
+            bulkhead = Bulkhead(max_concurrent_calls=1, max_waiting=1, max_wait=30)
+            await bulkhead.acquire_permission()
+            waiting = asyncio.ensure_future(bulkhead.acquire_permission())
+            await clock.elapse(29)
+            assert not waiting.done()
+            await clock.elapse(2)
+            with pytest.raises(BulkheadFullError):
+                waiting.result()
+
+    asyncio.run(main())

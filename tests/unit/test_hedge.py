@@ -1,7 +1,11 @@
 """A second attempt beside a slow one: the first success wins, nothing is left over."""
 
 import asyncio
+import contextvars
+import gc
+import weakref
 
+import anyio
 import pytest
 
 from seawall.errors import InvalidConfigError
@@ -126,6 +130,103 @@ async def test_hedge_closed_leaves_no_task():
     waiting.close()
     await asyncio.sleep(1)
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_hedge_closed_attempt_that_fails_then_is_looked_at():
+    """Closed, it can wait for nobody: what the attempt raises later is no complaint of asyncio's."""
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+
+    async def stubborn():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise KeyError
+
+    waiting = hedge(1).call(stubborn)
+    waiting.send(None)
+    await asyncio.sleep(0)
+    waiting.close()
+    await asyncio.sleep(1)
+    gc.collect()
+    assert not complaints
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.5, 2.25])
+async def test_hedge_cancelled_by_an_anyio_scope_waits_for_its_attempts(moment):
+    """At every await: before the hedge, in the race, and while the loser takes its time to end."""
+
+    async def slow_to_end():
+        try:
+            await asyncio.sleep(2)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)
+            raise
+        return "won"
+
+    before = len(asyncio.all_tasks())
+    result = None
+    with anyio.move_on_after(moment) as scope:
+        result = await hedge(0.2).call(slow_to_end)
+    assert scope.cancel_called
+    # Where the race was over the result is had: the scope ends what comes next.
+    assert result == ("won" if moment > 2 else None)
+    assert len(asyncio.all_tasks()) == before
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.5, 2.25])
+async def test_hedge_cancelled_is_cancelled_at_every_await(moment):
+    async def slow_to_end():
+        try:
+            await asyncio.sleep(2)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)
+            raise
+
+    before = len(asyncio.all_tasks())
+    task = asyncio.ensure_future(hedge(0.2).call(slow_to_end))
+    await asyncio.sleep(moment)
+    task.cancel("by me")
+    with pytest.raises(asyncio.CancelledError, match="by me"):
+        await task
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_hedge_attempts_see_the_callers_context():
+    variable = contextvars.ContextVar("variable", default=0)
+    seen = []
+
+    async def look():
+        seen.append(variable.get())
+        await asyncio.sleep(2)
+
+    variable.set(7)
+    await hedge(1).call(look)
+    assert seen == [7, 7]
+
+
+class Witness:
+    """Lives as long as a frame."""
+
+
+async def test_hedge_failed_call_keeps_no_frame_alive():
+    """Without the garbage collector's help."""
+    witnesses = []
+
+    async def fail():
+        witness = Witness()
+        witnesses.append(weakref.ref(witness))
+        await asyncio.sleep(2)
+        raise KeyError
+
+    gc.disable()
+    try:
+        with pytest.raises(KeyError):
+            await hedge(1).call(fail)
+        await asyncio.sleep(0)
+        assert [each() for each in witnesses] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_hedge_tells_of_the_second_attempt():

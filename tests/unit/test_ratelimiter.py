@@ -6,6 +6,7 @@ import pytest
 
 from seawall.errors import InvalidConfigError, RateLimitedError
 from seawall.ratelimiter import RateLimiter
+from seawall.testing import VirtualClock
 from support.operations import RecordingBus
 
 
@@ -94,6 +95,42 @@ async def test_limiter_waiting_coroutine_closed_leaves_the_queue(limiter):
     assert not limited._waiters
     start = await now()
     assert await limited.call(now) - start == pytest.approx(1, abs=0.01)
+
+
+async def test_limiter_waiter_cancelled_with_its_token_gives_it_back():
+    """Between the token's arrival and the waiter's next turn: the next one has it, at once."""
+    clock = VirtualClock()
+    limited = RateLimiter("api", limit=1, burst=1, max_wait=60, clock=clock)
+    await limited.call(now)
+    first, second, third = (asyncio.ensure_future(limited.call(now)) for _ in range(3))
+    await asyncio.sleep(0)
+    clock.advance(1)
+    first.cancel()
+    await asyncio.wait([second], timeout=1)
+    assert first.cancelled()
+    assert second.done()
+    assert not third.done()
+    clock.advance(1)
+    await asyncio.wait([third], timeout=1)
+    assert third.done()
+
+
+def test_limiter_used_in_one_event_loop_after_another_serves_waiters(clock):
+    """A loop that ended with calls waiting leaves nothing behind that the next one waits for."""
+    limited = RateLimiter("api", limit=10, burst=1, max_wait=60)
+
+    async def give_up():
+        for _ in range(2):
+            asyncio.ensure_future(limited.call(now))
+        await asyncio.sleep(0)
+
+    async def wait():
+        async with asyncio.timeout(5):
+            await limited.call(now)
+            await limited.call(now)
+
+    asyncio.run(give_up())
+    asyncio.run(wait())
 
 
 async def test_limiter_tells_of_refusals(clock):

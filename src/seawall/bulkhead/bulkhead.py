@@ -1,6 +1,7 @@
 """Bulkhead: a number of slots, and a short queue for them in the order of arrival."""
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
@@ -10,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from seawall.bulkhead.limit import Limit
 from seawall.classification import Classifier, ErrorType, default_classifier
-from seawall.clock import SYSTEM_CLOCK, Clock
+from seawall.clock import SYSTEM_CLOCK, Clock, call_later
 from seawall.compiled import compiled
 from seawall.config import Range
 from seawall.errors import BulkheadFullError, InvalidConfigError, RefusedError
@@ -50,9 +51,11 @@ async def guarded($params):
         error = raised
         raise
     finally:
-        learn(monotonic() - started, error)
-        del error
-        release()
+        try:
+            learn(monotonic() - started, error)
+        finally:
+            del error
+            release()
 """
 
 
@@ -78,7 +81,7 @@ class Bulkhead:
         max_wait: seconds that a call may wait; None: as long as it takes.
         limit: a rule that finds the number of slots by itself: ``AIMD()`` or ``Gradient()``.
         classifier: tells a failure of an overloaded service (TRANSIENT, SYSTEM) for the rule.
-        clock: measures latencies for the rule.
+        clock: measures the wait for a slot, and latencies for the rule.
         bus: takes ``BulkheadRejected``.
 
     Attributes:
@@ -155,11 +158,13 @@ class Bulkhead:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        entry = _entered.get()
-        if entry is not None and self._limit is not None:
-            self._learn(self._clock.monotonic() - entry[0], error)
-        _entered.set(entry[1] if entry is not None else None)
-        self.release_permission()
+        try:
+            entry = _entered.get()
+            if entry is not None:
+                _entered.set(entry[1])
+                self._learn(self._clock.monotonic() - entry[0], error)
+        finally:
+            self.release_permission()  # whatever a rule of the user's does
 
     def guard(self, operation: AsyncOperation) -> AsyncOperation:
         """The coroutine function that calls ``operation`` in a slot."""
@@ -197,12 +202,11 @@ class Bulkhead:
         """Wait for a slot; those who come later wait behind."""
         if len(self._waiters) >= self._max_waiting:
             raise self._full()
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[bool] = loop.create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.append(turn)
         timer = None
         if self._max_wait is not None:
-            timer = loop.call_later(self._max_wait, self._give_up, turn)
+            timer = call_later(self._clock, self._max_wait, functools.partial(self._give_up, turn))
         try:
             has_slot = await turn
         except BaseException:

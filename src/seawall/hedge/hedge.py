@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+import anyio
+
 from seawall.clock import SYSTEM_CLOCK, Clock, owned_task
 from seawall.config import Range
 from seawall.errors import InvalidConfigError
@@ -90,7 +92,7 @@ class Hedge:
     async def _race(self, name: str, attempt: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         tasks = [owned_task(attempt(), name)]
         try:
-            result = await self._first(name, tasks, attempt)
+            winner = await self._first(name, tasks, attempt)
         except GeneratorExit:
             # Closed: nothing can be awaited any more, the tasks end by themselves.
             _cancel(tasks)
@@ -99,15 +101,23 @@ class Hedge:
             await _end(tasks)
             raise
         await _end(tasks)
-        return result
+        # Tasks hold what they raised, and what is raised here holds this frame: a ring, if kept.
+        tasks.clear()
+        try:
+            return winner.result()
+        finally:
+            del winner
 
     async def _first(
         self,
         name: str,
         tasks: "list[asyncio.Task[Any]]",
         attempt: Callable[[], Coroutine[Any, Any, Any]],
-    ) -> Any:
-        """The first success; more attempts are added to ``tasks`` while those there are slow."""
+    ) -> "asyncio.Task[Any]":
+        """The first that succeeds, or, where none does, the first of all.
+
+        More attempts are added to ``tasks`` while those there are slow.
+        """
         while True:
             delay = self._wait(len(tasks))
             running = [task for task in tasks if not task.done()]
@@ -120,9 +130,9 @@ class Hedge:
                 ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task in ended and not task.cancelled() and task.exception() is None:
-                    return task.result()
+                    return task
             if all(task.done() for task in tasks):
-                return tasks[0].result()  # none succeeded: the first one's exception
+                return tasks[0]
             if slow:
                 tasks.append(owned_task(attempt(), name))
                 self._tell(name, len(tasks), delay or 0.0)
@@ -144,6 +154,13 @@ class Hedge:
 def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:
     for task in tasks:
         task.cancel()
+        task.add_done_callback(_look)
+
+
+def _look(task: "asyncio.Task[Any]") -> None:
+    """Look at what it raised: nobody else will, and asyncio complains of that."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _end(tasks: "list[asyncio.Task[Any]]") -> None:
@@ -152,14 +169,16 @@ async def _end(tasks: "list[asyncio.Task[Any]]") -> None:
     cancelled: asyncio.CancelledError | None = None
     while waiting := [task for task in tasks if not task.done()]:
         try:
-            await asyncio.wait(waiting)
+            # Unshielded, an anyio scope would cancel this wait at every turn of the loop.
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(waiting)
         except asyncio.CancelledError as error:
-            cancelled = error
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # looked at: nobody else will
+            cancelled = error  # itself: who cancelled may know it by its message
     if cancelled is not None:
-        raise cancelled
+        try:
+            raise cancelled
+        finally:
+            del cancelled
 
 
 def hedge(
