@@ -105,7 +105,7 @@ async def test_limiter_waiter_cancelled_with_its_token_gives_it_back():
     first, second, third = (asyncio.ensure_future(limited.call(now)) for _ in range(3))
     await asyncio.sleep(0)
     clock.advance(1)
-    first.cancel()
+    asyncio.get_running_loop().call_soon(first.cancel)
     await asyncio.wait([second], timeout=1)
     assert first.cancelled()
     assert second.done()

@@ -150,6 +150,18 @@ async def test_shared_limiter_takes_more_ahead_where_it_spends_more(fleet, limit
     assert len(store.times) - exchanges <= 10
 
 
+async def test_shared_limiter_asks_ahead_of_need(fleet, limiter):
+    """Once it knows its pace no call waits for a store that takes its time."""
+    store, limited = Store(tokens=1e9), limiter(limit=100, max_wait=1)
+    await fleet(store, limited)
+    store.seconds = 0.05
+    for number in range(600):
+        start = await now()
+        await limited.call(now)
+        assert number < 300 or await now() == start
+        await asyncio.sleep(0.01)
+
+
 async def test_shared_limiter_takes_no_more_than_its_share_of_the_burst(fleet, limiter):
     store, limited = Store(tokens=1e9, holders=5), limiter(limit=100, max_wait=60)
     await fleet(store, limited)

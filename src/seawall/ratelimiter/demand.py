@@ -50,9 +50,9 @@ class Demand:
 
     def answered(self, held: int, answer: TokenAnswer, now: float) -> None:
         """Learn from an answer that leaves this worker with ``held`` tokens."""
-        # Twice as much ahead where it was used up, a little less where it was not.
-        ahead = max(1, 2 * self._slice if self._is_short else self._slice - 1)
-        self._slice = min(ahead, self._burst // (2 * answer.holders))
+        # Twice as much ahead where it was used up, a little less where half of it was not.
+        ahead = 2 * self._slice if self._is_short else self._slice - (2 * self._held > self._slice)
+        self._slice = min(max(1, ahead), self._burst // (2 * answer.holders))
         self.holders, self.refused, self._held = answer.holders, 0, held
         self._left, self._answered_at = answer.left, now
         self.asks_at = now + min(answer.wait, _LONGEST_PAUSE)
