@@ -7,7 +7,7 @@ import pytest
 
 from seawall.bulkhead import AIMD, Bulkhead, Gradient
 from seawall.errors import BulkheadFullError, InvalidConfigError, RefusedError
-from seawall.testing import VirtualClock
+from seawall.testing import no_waits
 from support.operations import RecordingBus
 
 
@@ -308,18 +308,9 @@ async def test_bulkhead_rule_that_raises_loses_no_slot(form, clock):
     assert empty(bulkhead)
 
 
-def test_bulkhead_waits_by_the_clock_that_it_was_given():
-    """A clock that a test moves."""
-
-    async def main():
-        with VirtualClock() as clock:
-            bulkhead = Bulkhead(max_concurrent_calls=1, max_waiting=1, max_wait=30)
-            await bulkhead.acquire_permission()
-            waiting = asyncio.ensure_future(bulkhead.acquire_permission())
-            await clock.elapse(29)
-            assert not waiting.done()
-            await clock.elapse(2)
-            with pytest.raises(BulkheadFullError):
-                waiting.result()
-
-    asyncio.run(main())
+async def test_bulkhead_wait_for_a_slot_is_not_skipped_with_the_waits_of_a_test():
+    """It is a limit of patience, which would otherwise be at its end at once."""
+    bulkhead = Bulkhead(max_concurrent_calls=1, max_waiting=1, max_wait=30)
+    with no_waits():
+        ended = await asyncio.gather(*(bulkhead.call(sleeper, 1) for _ in range(2)))
+    assert ended == [1, 1]

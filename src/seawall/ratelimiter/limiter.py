@@ -1,7 +1,6 @@
 """RateLimiter: a token bucket, and a queue for its tokens in the order of arrival."""
 
 import asyncio
-import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -158,13 +157,14 @@ class RateLimiter:
             self._demand.refused += 1
             self._ask(now)
             raise self._refusal(seconds)
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
         self._waiters.append(turn)
         self._arm(now)
         patience = None
         if self._shares is not None:  # the slice that should come may not
             seconds = max(self._max_wait, _SLICE_SECONDS)
-            patience = call_later(self._clock, seconds, functools.partial(self._give_up, turn))
+            patience = loop.call_later(seconds, self._give_up, turn)
         try:
             has_token = await turn
         except BaseException:
