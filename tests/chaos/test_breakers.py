@@ -1,6 +1,7 @@
 """The fleet's breaker in eight real processes: herds, deaths, freezes, lost messages, no server."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -59,7 +60,8 @@ class Process:
 
     async def end(self):
         if self._child.returncode is None:
-            self.signal(signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # ended, and not yet known to be
+                self.signal(signal.SIGCONT)
             self._child.stdin.close()
             try:
                 await asyncio.wait_for(self._child.wait(), 10)

@@ -124,7 +124,8 @@ class Member:
         machine = self._breaker.machine
         by_itself = machine.epoch != self._followed
         if joining and fleet.state is CircuitState.CLOSED and (same or by_itself):
-            self.failed()
+            if self._counts() != Counts():
+                self.failed()
             return
         self._breaker.follow(
             fleet.state, max(0.0, fleet.open_seconds - age), f"fleet: {fleet.reason}"
