@@ -1,6 +1,7 @@
 """B1-B6 with several managers on one database: what one sees, all go by, and no one alone."""
 
 import asyncio
+from urllib.parse import urlsplit
 
 import anyio
 import asyncpg
@@ -373,7 +374,7 @@ async def test_pool_of_the_users_own_is_left_a_connection(database_dsn, size, sh
 
 async def test_fleet_works_under_the_strictest_isolation(workers, database_dsn):
     """A database whose default is SERIALIZABLE: conflicting votes are cast again."""
-    name = database_dsn.rpartition("/")[2].partition("?")[0]
+    name = urlsplit(database_dsn).path.lstrip("/")
     connection = await asyncpg.connect(database_dsn)
     await connection.execute(
         f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
