@@ -111,8 +111,20 @@ class BackgroundTask:
     async def stop(self) -> None:
         """Cancel the task and wait for its end; what it raised goes to the event loop's handler."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([self._task])
+        cancelled: asyncio.CancelledError | None = None
+        while not self._task.done():
+            try:
+                await asyncio.wait([self._task])
+            except asyncio.CancelledError as error:  # delivered after its end
+                cancelled = error
+        self._report()
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                del cancelled
+
+    def _report(self) -> None:
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{self._task.get_name()} failed", "exception": error}
@@ -122,6 +134,12 @@ class BackgroundTask:
 def owned_task(work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
     """A task whose end its maker waits for: for a race, where a task group would end them all."""
     return asyncio.create_task(work, name=name)
+
+
+def is_being_cancelled() -> bool:
+    """Whether the current task has been told to end and is about to."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def utc_now() -> datetime:

@@ -126,15 +126,17 @@ class FleetShares:
 
     async def aclose(self) -> None:
         """Give back what is held, for at most two seconds; the parts go on alone."""
-        if self._task is not None:
-            await self._task.stop()
-        left = self._requests(lambda part: part.give_back())
-        if left:
-            with anyio.move_on_after(_LAST_WORD):
-                await self._answered(left)
-        for part in self._parts:
-            part.share(None)
-        self._parts.clear()
+        try:
+            if self._task is not None:
+                await self._task.stop()
+            left = self._requests(lambda part: part.give_back())
+            if left:
+                with anyio.move_on_after(_LAST_WORD):
+                    await self._answered(left)
+        finally:
+            for part in self._parts:
+                part.share(None)
+            self._parts.clear()
 
     def attach(self, part: SharedTokens) -> None:
         """Let ``part`` spend the fleet's tokens."""
@@ -170,13 +172,12 @@ class FleetShares:
 
     async def _answered(self, requests: list[TokenRequest]) -> bool:
         try:
-            answers = await self._store.exchange(self._worker_id, requests)
+            for answer in await self._store.exchange(self._worker_id, requests):
+                self._parts[answer.part].take(answer)
         except Exception as error:
             if self._reached:
                 _logger.warning("the fleet's tokens are out of reach: %s", error)
             self._reached = False
             return False
         self._reached = True
-        for answer in answers:
-            self._parts[answer.part].take(answer)
         return True

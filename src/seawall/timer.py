@@ -6,6 +6,7 @@ and whoever began the limit tells by ``expired`` whether that was the limit's do
 """
 
 import asyncio
+import functools
 from weakref import WeakKeyDictionary
 
 from seawall.compiled import compiled
@@ -113,6 +114,12 @@ class TimeLimit:
             call.task.uncancel()
 
 
+@functools.lru_cache(maxsize=1024)
+def limit_for(seconds: float) -> TimeLimit:
+    """The limit of so many seconds that everybody shares: one timer, however many wrappers."""
+    return TimeLimit(seconds)
+
+
 _LIMITED = """
 async def limited($params):
     call = begin()
@@ -124,6 +131,7 @@ async def limited($params):
         raise
     finally:
         end(call)
+        del call  # it holds the task, and what is raised here holds this frame
 """
 
 
@@ -132,7 +140,7 @@ def limited(operation: AsyncOperation, seconds: float, name: str) -> AsyncOperat
 
     A ``TimeoutError`` of the operation's own passes as it is.
     """
-    limit = TimeLimit(seconds)
+    limit = limit_for(seconds)
 
     def too_late() -> AttemptTimeoutError:
         return AttemptTimeoutError(f"{name}: no result within {seconds:g} s")

@@ -1,8 +1,11 @@
+import asyncio
 import threading
 import time
 
+import pytest
+
 from seawall import clock
-from seawall.clock import uuid7
+from seawall.clock import BackgroundTask, uuid7
 
 
 def test_uuid7_has_its_version_variant_and_time():
@@ -39,3 +42,23 @@ def test_uuid7_is_unique_across_threads():
     for thread in threads:
         thread.join()
     assert len(set(made)) == 16_000
+
+
+async def test_background_task_stop_cancelled_meanwhile_still_waits_and_is_cancelled():
+    ended = []
+
+    async def work():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(2)
+            ended.append(1)
+
+    background = BackgroundTask(work(), "work")
+    await asyncio.sleep(1)
+    stopping = asyncio.ensure_future(background.stop())
+    await asyncio.sleep(1)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert ended == [1]

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import weakref
 
 import anyio
@@ -247,3 +248,23 @@ async def test_hedge_tells_of_the_second_attempt():
 def test_hedge_option_out_of_range_is_refused(options, message):
     with pytest.raises(InvalidConfigError, match=message):
         hedge(**options)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_hedge_attempts_that_end_at_once_are_seen():
+    """Under an eager task factory an attempt may have ended before it can be waited for."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    calls = []
+
+    async def service():
+        calls.append(1)
+        if len(calls) == 2:
+            await asyncio.sleep(60)
+        return len(calls)
+
+    try:
+        assert await hedge(1).call(service) == 1
+        assert await took(hedge(1).call(service)) == (3, 1)
+    finally:
+        loop.set_task_factory(None)

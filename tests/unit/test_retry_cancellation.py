@@ -174,3 +174,46 @@ async def test_cancellation_during_the_wait_reports_nothing_more(clock):
     under = retry(initial_delay=10, clock=clock, bus=bus)(Script(ConnectionError))
     await by_task_cancel(functools.partial(under), 5)
     assert bus.names == ["RetryScheduled"]
+
+
+@pytest.mark.parametrize("suppressed", [False, True])
+async def test_cancellation_turned_into_an_error_is_not_retried(clock, suppressed):
+    """R2: the task is told to end; an operation that says ConnectionError of that is not run again."""
+    calls = 0
+
+    @retry(max_retries=5, initial_delay=0, clock=clock)
+    async def converting():
+        nonlocal calls
+        calls += 1
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            if suppressed:
+                raise ConnectionError from None
+            raise ConnectionError from error
+
+    task = asyncio.ensure_future(converting())
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(ConnectionError):
+        await task
+    assert calls == 1
+
+
+async def test_failure_after_a_cancellation_that_was_meant_for_another_is_retried(clock):
+    """An inner task's cancellation says nothing of this one."""
+    outcomes = []
+
+    @retry(max_retries=5, initial_delay=0, clock=clock)
+    async def waiting():
+        outcomes.append(1)
+        inner = asyncio.ensure_future(asyncio.sleep(60))
+        inner.cancel()
+        try:
+            await inner
+        except asyncio.CancelledError:
+            if len(outcomes) < 3:
+                raise ConnectionError from None
+        return len(outcomes)
+
+    assert await waiting() == 3

@@ -106,3 +106,9 @@ async def test_events_are_those_of_a_call(options):
 def test_option_out_of_range_is_refused_when_the_loop_is_made():
     with pytest.raises(InvalidConfigError):
         retrying(max_retries=-1)
+
+
+def test_loop_refuses_an_option_for_results():
+    """A block has none."""
+    with pytest.raises(InvalidConfigError, match="a block has no result"):
+        retrying(retry_if_result=bool)

@@ -172,3 +172,19 @@ async def test_old_mark_says_nothing_although_another_call_gave_up_meanwhile(opt
     with pytest.raises(ConnectionError):
         await retry(max_retries=2, **options)(operation)()
     assert len(tries) == 3
+
+
+async def test_exhaustion_hidden_by_from_none_is_still_seen(options):
+    """The retries were made, whatever the traceback shows."""
+    operation = Script(ConnectionError("down"))
+    inner = retry(max_retries=2, **options)(operation)
+
+    async def hiding():
+        try:
+            await inner()
+        except ConnectionError:
+            raise TimeoutError("mine") from None
+
+    with pytest.raises(TimeoutError):
+        await retry(max_retries=2, **options)(hiding)()
+    assert operation.count == 3

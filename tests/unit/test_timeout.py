@@ -214,3 +214,35 @@ def test_timeout_keeps_no_closed_event_loop_alive():
 def test_timeout_that_is_no_time_is_refused(seconds):
     with pytest.raises(InvalidConfigError, match="must be a number, above 0"):
         timeout(seconds)
+
+
+async def test_timeout_made_anew_for_each_call_leaves_one_timer():
+    """A limit of so many seconds is one, however many wrappers ask for it."""
+    loop = asyncio.get_running_loop()
+    before = len(loop._scheduled)
+    for _ in range(100):
+        await timeout(600).call(sleeper, 0)
+    assert len(loop._scheduled) <= before + 1
+
+
+async def test_timeout_that_ends_a_task_leaves_no_frame_alive():
+    class Big:
+        pass
+
+    async def holder(kept):
+        big = Big()
+        kept.append(weakref.ref(big))
+        await asyncio.sleep(60)
+        del big
+
+    gone = []
+    gc.disable()
+    try:
+        task = asyncio.ensure_future(timeout(2)(holder)(gone))
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), TimeoutError)
+        del task
+        await asyncio.sleep(0)
+        assert gone[0]() is None
+    finally:
+        gc.enable()

@@ -119,23 +119,24 @@ class Hedge:
         More attempts are added to ``tasks`` while those there are slow.
         """
         while True:
-            delay = self._wait(len(tasks))
+            # Looked at first: an eager task may have ended before anybody could wait for it.
+            for task in tasks:
+                if task.done() and not task.cancelled() and task.exception() is None:
+                    return task
             running = [task for task in tasks if not task.done()]
+            if not running:
+                return tasks[0]
+            delay = self._wait(len(tasks))
             ended, _ = await asyncio.wait(
                 running, timeout=delay, return_when=asyncio.FIRST_COMPLETED
             )
-            slow = not ended and delay is not None
-            if slow and not self._may_start():
-                slow = False
-                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task in ended and not task.cancelled() and task.exception() is None:
-                    return task
-            if all(task.done() for task in tasks):
-                return tasks[0]
-            if slow:
+            if ended or delay is None:
+                continue
+            if not self._may_start():
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            else:
                 tasks.append(owned_task(attempt(), name))
-                self._tell(name, len(tasks), delay or 0.0)
+                self._tell(name, len(tasks), delay)
 
     def _tell(self, name: str, attempt: int, delay: float) -> None:
         if self._bus.listeners:

@@ -4,6 +4,7 @@ At least once: a worker that dies in the middle of a call leaves it to another, 
 that are parked must bear to run twice.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import anyio
 
 from seawall.classification import Classifier, default_classifier, retry_after
 from seawall.classification.reading import text_of
-from seawall.clock import SYSTEM_CLOCK, Clock, uuid7
+from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled, uuid7
 from seawall.config import Range
 from seawall.errors import DeadlineExceededError, InvalidConfigError, ParkedError, RefusedError
 from seawall.masking import default_masker
@@ -200,11 +201,17 @@ class ParkingLot:
             await operation.run(*args, **kwargs)
         except Exception as error:
             await self._failed(operation, call, error)
+        except asyncio.CancelledError as error:
+            if is_being_cancelled():
+                raise
+            await self._failed(operation, call, error)  # its own doing, not this task's end
         else:
             if not await self._store.done(call):
                 _logger.warning("%s %s ran for longer than its lease", call.operation, call.call_id)
 
-    async def _failed(self, operation: _Operation, call: TakenCall, error: Exception) -> None:
+    async def _failed(
+        self, operation: _Operation, call: TakenCall, error: Exception | asyncio.CancelledError
+    ) -> None:
         dead = call.attempts >= operation.max_attempts
         wait = max(operation.delay * 2 ** (call.attempts - 1), retry_after(error) or 0.0)
         kind, reason = self._classifier.classify(error), _reason(error)
@@ -218,8 +225,8 @@ class ParkingLot:
             await self._clock.sleep(self._lease_seconds / 3)
             try:
                 await self._store.renew(call, self._lease_seconds)
-            except ConnectionError:
-                _logger.warning("the lease of %s could not be renewed", call.call_id)
+            except Exception as error:
+                _logger.warning("the lease of %s could not be renewed: %s", call.call_id, error)
 
 
 def _came_too_early(error: Exception) -> bool:
@@ -231,6 +238,6 @@ def _came_too_early(error: Exception) -> bool:
     return error.__dict__.get("seawall_stop_reason") == "deadline"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = f"{type(error).__qualname__}: {text_of(error)}"
     return recordable(default_masker.mask_text(text)) or ""

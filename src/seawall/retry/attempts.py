@@ -4,9 +4,11 @@ Made on the first failure (R1), never shared, and never holding an exception: a 
 frames are free before the wait begins.
 """
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from seawall.classification import ErrorType
+from seawall.clock import is_being_cancelled
 from seawall.deadline import current_deadline, sooner
 from seawall.errors import DeadlineExceededError, RefusedError
 from seawall.retry.decision import reason_to_stop, wait_for
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # Enum members are slow to look up by name, and these are asked for at every failure.
 _TRANSIENT, _UNKNOWN = ErrorType.TRANSIENT, ErrorType.UNKNOWN
 _MAX_RETRIES = StopReason.MAX_RETRIES
+_LONGEST_CHAIN = 100
+_CLOCK_TICK = 0.001  # a timer may come that many seconds early
 
 
 class Attempts:
@@ -96,6 +100,7 @@ class Attempts:
                 matrix_bounds
                 or policy.asks_more
                 or ledger.count != self._since
+                or error.__context__ is not None
                 or isinstance(error, RefusedError)
             ):
                 reason = self._reason(chosen, error, error_type, answers)
@@ -185,6 +190,10 @@ class Attempts:
         policy = self.policy
         if self._exhausted(error):
             return StopReason.NOT_RETRYABLE
+        if _was_cancelled(error):
+            left = self.remaining()
+            by_deadline = left is not None and left <= _CLOCK_TICK
+            return StopReason.DEADLINE if by_deadline else StopReason.NOT_RETRYABLE
         asked = policy.matcher(error) if policy.matcher is not None else None
         if answers is not None and answers.matched is not None:
             asked = answers.matched
@@ -217,3 +226,13 @@ class Attempts:
         attempts = "1 attempt" if self.number == 1 else f"{self.number} attempts"
         since = "" if self._timed else " since the first failure"
         return f"{self._name} gave up after {attempts}, elapsed {elapsed:.3f} s{since}: {reason}"
+
+
+def _was_cancelled(error: BaseException) -> bool:
+    """Whether the task is being cancelled, and the operation made this error of that (R2)."""
+    behind, seen = error.__context__, 0
+    while behind is not None and seen < _LONGEST_CHAIN:
+        if isinstance(behind, CancelledError):
+            return is_being_cancelled()
+        behind, seen = behind.__context__, seen + 1
+    return False

@@ -6,7 +6,7 @@ from typing import Any, Self, Unpack
 from anyio import CancelScope, current_time
 
 from seawall.deadline import current_deadline, sooner
-from seawall.errors import AttemptTimeoutError
+from seawall.errors import AttemptTimeoutError, InvalidConfigError
 from seawall.retry.attempts import Attempts
 from seawall.retry.exhaustion import ledger
 from seawall.retry.policy import RetryOptions, RetryPolicy
@@ -31,7 +31,10 @@ def retrying(policy: RetryPolicy | None = None, /, **options: Unpack[RetryOption
     Raises:
         InvalidConfigError: an option is unknown or out of range.
     """
-    return Retrying(policy if policy is not None else RetryPolicy(**options))
+    policy = policy if policy is not None else RetryPolicy(**options)
+    if policy.retry_if_result is not None:
+        raise InvalidConfigError("retry_if_result: a block has no result; use retry() or call()")
+    return Retrying(policy)
 
 
 class Retrying:
@@ -159,6 +162,9 @@ class Attempt:
         if self._attempts.go_on(failure, answers):
             self._loop.reopen()
             return True
-        if failure is not raised:
-            raise failure from None
+        try:
+            if failure is not raised:
+                raise failure from None
+        finally:
+            del failure, raised  # what is raised here holds this frame
         return False

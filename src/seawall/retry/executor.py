@@ -9,7 +9,7 @@ from seawall.operation import AsyncOperation
 from seawall.retry.attempts import Attempts
 from seawall.retry.exhaustion import ledger
 from seawall.retry.policy import RetryPolicy
-from seawall.timer import TimeLimit, limited
+from seawall.timer import limit_for, limited
 
 # The whole loop in one frame: a second coroutine would cost a retried call a tenth more. The wait
 # is out of the handler: the failed attempt's frames are free, and no exception of a later attempt
@@ -53,9 +53,8 @@ _BOUNDED = """
 async def retrying($params):
     started = monotonic()
     attempts = Attempts(policy, name, ledger.count, started, True)
-    outer = current_deadline.get()
-    current_deadline.set(sooner(outer, started + limit.seconds))
     call = limit.begin()
+    token = current_deadline.set(sooner(current_deadline.get(), started + limit.seconds))
     try:
         return await resume(attempts, operation, $packed)
     except CancelledError:
@@ -64,7 +63,11 @@ async def retrying($params):
         raise
     finally:
         limit.end(call)
-        current_deadline.set(outer)
+        del call  # it holds the task, and what is raised here holds this frame
+        try:
+            current_deadline.reset(token)
+        except ValueError:
+            pass  # closed in another context: that one's deadline is its own
 """
 
 
@@ -88,7 +91,7 @@ def retried(policy: RetryPolicy, operation: AsyncOperation, name: str) -> AsyncO
         resume=resume,
         tokens=policy.tokens,
         monotonic=policy.clock.monotonic,
-        limit=None if policy.deadline is None else TimeLimit(policy.deadline),
+        limit=None if policy.deadline is None else limit_for(policy.deadline),
         current_deadline=current_deadline,
         sooner=sooner,
         CancelledError=asyncio.CancelledError,

@@ -48,5 +48,6 @@ def is_exhausted(error: BaseException, since: int) -> bool:
         if isinstance(each, BaseExceptionGroup):
             waiting.extend(each.exceptions)
         waiting.append(each.__cause__)
-        waiting.append(None if each.__suppress_context__ else each.__context__)
+        # Also where it is not to be shown (`from None`): the retries were made all the same.
+        waiting.append(each.__context__)
     return False

@@ -207,3 +207,24 @@ async def test_name_taken_is_refused(workers):
     manager.parking.register("x")(lambda: asyncio.sleep(0))
     with pytest.raises(InvalidConfigError, match="'x': must be a name that isn't taken"):
         manager.parking.register("x")
+
+
+async def test_operation_that_cancels_itself_fails_alone(workers, rows):
+    """Its CancelledError is its own: the others go on, and it is parked again."""
+    (manager,) = await workers(1)
+    made = []
+
+    @manager.parking.register("odd")
+    async def odd(n):
+        if n == 1:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.05)
+        made.append(n)
+
+    for n in range(3):
+        await manager.parking.park("odd", n)
+    assert await manager.parking.take_up() == 3
+    assert sorted(made) == [0, 2]
+    (row,) = await rows()
+    assert (row["status"], row["attempts"]) == ("parked", 1)
+    assert row["reason"].startswith("CancelledError")
