@@ -21,6 +21,7 @@ from seawall.errors import CircuitOpenError, InvalidConfigError, RefusedError
 from seawall.events import BreakerTransition, EventBus, default_bus
 from seawall.operation import AsyncOperation, as_coroutine_function, like
 from seawall.scope import NO_SCOPE, current_scope
+from seawall.text import storable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,6 +56,8 @@ class CircuitBreaker:
 
     Attributes:
         link: its tie to the fleet; None while it is local.
+        followed_epoch: the epoch of the last state that came from the fleet.
+        forced_here: why this worker's operator took it to its state; None where nobody did.
 
     Raises:
         InvalidConfigError: an option is out of range, or the breaker could never open.
@@ -66,6 +69,8 @@ class CircuitBreaker:
         "_clock",
         "_reason",
         "_scope",
+        "followed_epoch",
+        "forced_here",
         "link",
         "machine",
         "name",
@@ -87,6 +92,8 @@ class CircuitBreaker:
         # The first bucket of a time window has no beginning: there may be no event loop yet.
         self.machine = Machine(self.options, -math.inf)
         self.link: FleetLink | None = None
+        self.forced_here: str | None = None
+        self.followed_epoch = 0
         self._reason: str | None = None
         # Of the last call that met trouble: what the fleet makes of it later belongs to its run.
         self._scope = NO_SCOPE
@@ -232,6 +239,7 @@ class CircuitBreaker:
 
     def follow(self, state: CircuitState, seconds: float, reason: str) -> None:
         """Enter ``state``, OPEN for ``seconds``, because the fleet has."""
+        self.forced_here = None
         self._tell(self.machine.enter(state, self._clock.monotonic(), seconds), reason)
 
     @property
@@ -313,6 +321,7 @@ class CircuitBreaker:
 
     def _force(self, state: CircuitState, reason: str) -> None:
         self.follow(state, math.inf, reason)
+        self.forced_here = reason
         if self.link is not None:
             self.link.force(state, reason)
 
@@ -335,10 +344,11 @@ class CircuitBreaker:
 
 
 def _checked(name: object) -> str:
-    if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and "\x00" not in name:
+    if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and storable(name) == name:
         return name
     raise InvalidConfigError(
-        f"name={name!r}: must be text of 1 to {_LONGEST_NAME} characters without NUL"
+        f"name={name!r}: must be text of 1 to {_LONGEST_NAME} characters, without NUL or lone"
+        " surrogates"
     )
 
 

@@ -52,6 +52,7 @@ class BreakerFleet:
         self.lease_seconds, self.live_seconds = lease_seconds, live_seconds
         self._poll_seconds = poll_seconds
         self._is_connected = False
+        self._heard: dict[str, int] = {}  # epochs told on the present connection
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._members: dict[str, Member] = {}
         self._breakers: dict[str, CircuitBreaker] = {}
@@ -80,15 +81,25 @@ class BreakerFleet:
         """Leave: what is to be told is told, for at most ``seconds``; the breakers go on alone."""
         with anyio.move_on_after(seconds):
             for member in self._members.values():
+                member.release_trials()
                 self.spawn(member.leave)
-            while self._telling:
-                self._idle = anyio.Event()
-                await self._idle.wait()
+            await self._told_all()
+            self.spawn(self._forget)
+            await self._told_all()
         self._is_connected = False
         if self._task is not None:
             await self._task.stop()
         for breaker in self._breakers.values():
             breaker.link = None
+
+    async def _told_all(self) -> None:
+        while self._telling:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def _forget(self) -> None:
+        """Be no part of any quorum from now on: what this worker saw went with it."""
+        await self.store.forget(self.worker_id)
 
     @property
     def connected(self) -> bool:
@@ -145,6 +156,7 @@ class BreakerFleet:
 
     def hear(self, state: FleetState) -> None:
         """Take a state that the store told of; a late one changes nothing."""
+        self._heard[state.service_name] = state.epoch
         self._take(state, joining=False)
 
     def lost(self) -> None:
@@ -170,6 +182,7 @@ class BreakerFleet:
             self._tasks, self._is_connected = None, False
 
     def _connected(self) -> None:
+        self._heard.clear()
         self.spawn(self._join)
 
     async def _join(self) -> None:
@@ -177,7 +190,11 @@ class BreakerFleet:
         states = await self._told()
         self._is_connected = True
         for state in states:
-            self._take(state, joining=True)
+            # A notification of this connection may be newer than the answer's snapshot.
+            if state.epoch >= self._heard.get(state.service_name, state.epoch):
+                self._take(state, joining=True)
+        for member in self._members.values():
+            member.tell_force()
         self._first_exchange.set()
 
     async def _poll(self) -> None:

@@ -102,6 +102,10 @@ class FleetStore(Protocol):
         """Leave one report, and open the breaker where the sum of all is enough."""
         ...
 
+    async def forget(self, worker_id: str) -> None:
+        """Delete the reports of a worker that leaves."""
+        ...
+
     async def claim(
         self, service_name: str, worker_id: str, permit_id: UUID, permitted: int, lease: float
     ) -> Claim:

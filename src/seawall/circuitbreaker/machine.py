@@ -128,6 +128,8 @@ class Machine:
         if state is self.state and state is not CircuitState.CLOSED:
             if state is CircuitState.OPEN:
                 self.open_until = now + seconds
+            elif state is CircuitState.HALF_OPEN:
+                self._enter(state, now)  # trials that it admitted by itself decide nothing
             return None
         before = self.state
         transition = self._enter(state, now, now + seconds)

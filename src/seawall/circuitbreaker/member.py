@@ -19,6 +19,8 @@ from seawall.clock import Clock, uuid7
 from seawall.errors import CircuitOpenError
 
 _TRIAL_STATES = (CircuitState.OPEN, CircuitState.HALF_OPEN)
+# What PostgreSQL's integers and intervals can hold; more is as much.
+_MOST, _LONGEST_BREAK = 2**31 - 1, 1e9
 _LOOK_AGAIN = 0.25  # seconds between looks at a run of failures that has been told
 # Votes at once, and seconds between two where so many were cast in the last ten: a service that
 # fails a little all the time must not keep the fleet's row locked.
@@ -64,11 +66,12 @@ class Fleet(Protocol):
 class Trial(FleetTrial):
     """One of the fleet's trial calls, held by this worker."""
 
-    __slots__ = ("_member", "over", "permit_id")
+    __slots__ = ("_member", "machine_epoch", "over", "permit_id")
 
-    def __init__(self, member: "Member", permit_id: UUID, epoch: int) -> None:
+    def __init__(self, member: "Member", permit_id: UUID, epoch: int, machine_epoch: int) -> None:
         super().__init__(epoch)
         self._member, self.permit_id = member, permit_id
+        self.machine_epoch = machine_epoch
         self.over = anyio.Event()
 
     def end(self, verdict: Verdict) -> None:
@@ -89,8 +92,12 @@ class Member:
         self._fleet, self._breaker = fleet, breaker
         self.epoch = -1
         self.state: CircuitState | None = None
-        self._followed = 0  # the machine's epoch that came from the fleet
         self._claims = 0  # trials asked for or held
+        self._trials: set[Trial] = set()  # those held
+        # What an operator wants of it, not yet told; also where that was before it joined.
+        self._forced: tuple[CircuitState, str] | None = None
+        if breaker.forced_here is not None:
+            self._forced = (breaker.machine.state, breaker.forced_here)
         self._hold_until = -math.inf  # until when asking for one is in vain
         self._voting = False
         self._told = Counts()
@@ -120,9 +127,13 @@ class Member:
         same = fleet.epoch == self.epoch
         if same and not joining:
             return
+        if not same:
+            self._told = Counts()
         self.epoch, self.state = fleet.epoch, fleet.state
         machine = self._breaker.machine
-        by_itself = machine.epoch != self._followed
+        by_itself = machine.epoch != self._breaker.followed_epoch
+        if joining and self._forced is not None:
+            return  # what an operator wants is told next
         if joining and fleet.state is CircuitState.CLOSED and (same or by_itself):
             if self._counts() != Counts():
                 self.failed()
@@ -130,14 +141,21 @@ class Member:
         self._breaker.follow(
             fleet.state, max(0.0, fleet.open_seconds - age), f"fleet: {fleet.reason}"
         )
-        self._followed = machine.epoch
+        self._breaker.followed_epoch = machine.epoch
 
     def force(self, state: CircuitState, reason: str) -> None:
-        self._fleet.spawn(self._force, state, reason)
+        self._forced = (state, reason)
+        self.tell_force()
+
+    def tell_force(self) -> None:
+        """Tell what an operator wants, where it could not be told yet."""
+        if self._forced is not None:
+            self._fleet.spawn(self._force, *self._forced)
 
     async def _force(self, state: CircuitState, reason: str) -> None:
         store = self._fleet.store
         self._fleet.hear(await store.force(self._breaker.name, state, 0.0, reason))
+        self._forced = None
 
     # -- votes ---------------------------------------------------------------------------------
 
@@ -166,6 +184,11 @@ class Member:
         finally:
             self._voting = False
 
+    def release_trials(self) -> None:
+        """Give back every permit that this worker holds."""
+        for trial in tuple(self._trials):
+            trial.end(Verdict.RELEASED)
+
     async def leave(self) -> None:
         """Tell what hasn't been told yet: a worker that ends has no later."""
         if self.state is CircuitState.CLOSED:
@@ -176,9 +199,10 @@ class Member:
             fleet, counts = self._fleet, self._counts()
             if counts == self._told:
                 return  # told by another task, while this one waited
-            report = self._report(counts)
+            report, epoch = self._report(counts), self.epoch
             state = await fleet.store.vote(fleet.worker_id, report, self._rule(), self._reason())
-            self._told = counts
+            if self.epoch == epoch:
+                self._told = counts
             fleet.hear(state)
 
     async def _spaced(self) -> None:
@@ -210,9 +234,9 @@ class Member:
         return Report(
             service_name=self._breaker.name,
             epoch=self.epoch,
-            calls=counts.calls,
-            failures=counts.failures,
-            slow=counts.slow,
+            calls=min(counts.calls, _MOST),
+            failures=min(counts.failures, _MOST),
+            slow=min(counts.slow, _MOST),
             called=called,
         )
 
@@ -231,13 +255,13 @@ class Member:
         return Rule(
             quorum=self._fleet.quorum,
             live_seconds=self._fleet.live_seconds,
-            failure_threshold=options.failure_threshold,
-            minimum_calls=options.minimum_calls,
+            failure_threshold=min(options.failure_threshold, _MOST),
+            minimum_calls=min(options.minimum_calls, _MOST),
             failure_rate=options.failure_rate_threshold,
             slow_rate=options.slow_call_rate_threshold,
-            timeout=options.timeout,
-            timeout_factor=options.timeout_factor,
-            max_timeout=options.max_timeout,
+            timeout=min(options.timeout, _LONGEST_BREAK),
+            timeout_factor=min(options.timeout_factor, _LONGEST_BREAK),
+            max_timeout=min(options.max_timeout, _LONGEST_BREAK),
             spread=1 + options.timeout_jitter * (2 * random.random() - 1),  # noqa: S311
         )
 
@@ -250,8 +274,16 @@ class Member:
         self._claims += 1
         answer: asyncio.Future[Trial | float | None] = asyncio.get_running_loop().create_future()
         self._fleet.spawn(self._claim, answer)
-        # Cancelled here, the claim goes on by itself and gives back what it is granted.
-        permit = await answer
+        try:
+            permit = await answer
+        except BaseException:
+            # Cancelled or closed: the claim goes on by itself and gives back what it is granted,
+            # unless that has happened already, in this very tick.
+            if not answer.cancel() and not answer.cancelled():
+                granted = answer.result()
+                if isinstance(granted, Trial):
+                    granted.end(Verdict.RELEASED)
+            raise
         if isinstance(permit, float):
             raise CircuitOpenError(self._breaker.name, permit)
         return permit
@@ -263,7 +295,7 @@ class Member:
                 name,
                 fleet.worker_id,
                 permit_id,
-                self._breaker.options.permitted_calls,
+                min(self._breaker.options.permitted_calls, _MOST),
                 fleet.lease_seconds,
             )
         except BaseException:
@@ -272,7 +304,8 @@ class Member:
             raise
         fleet.hear(claim.state)
         if claim.granted:
-            trial = Trial(self, permit_id, claim.state.epoch)
+            trial = Trial(self, permit_id, claim.state.epoch, self._breaker.machine.epoch)
+            self._trials.add(trial)
             if not _settle(answer, trial):
                 trial.end(Verdict.RELEASED)
             fleet.spawn(self._keep, trial, lasting=True)
@@ -298,13 +331,23 @@ class Member:
                 return
             if limit is not None and fleet.clock.monotonic() - started >= limit:
                 trial.end(Verdict.FAILED)
-            elif not await fleet.store.renew(trial.permit_id, fleet.lease_seconds):
+            elif not await self._renewed(trial):
                 # Frozen or cut off for longer than the lease: its outcome decides nothing.
                 trial.over.set()
+                self._trials.discard(trial)
                 self._claims -= 1
+
+    async def _renewed(self, trial: Trial) -> bool:
+        """Whether the trial is still this worker's, as far as can be known."""
+        try:
+            return await self._fleet.store.renew(trial.permit_id, self._fleet.lease_seconds)
+        except Exception:
+            self._fleet.lost()  # out of reach: asked again, while the call goes on
+            return True
 
     def ended(self, trial: Trial, verdict: Verdict) -> None:
         """A trial of this worker has ended; called by the trial, once."""
+        self._trials.discard(trial)
         self._fleet.spawn(self._settle, trial, verdict)
 
     async def _settle(self, trial: Trial, verdict: Verdict) -> None:
@@ -315,7 +358,8 @@ class Member:
                 await self._fleet.store.settle(name, trial.permit_id, verdict, self._rule(), reason)
             )
         except BaseException:
-            self._alone(verdict, f"{reason}; the fleet can't be reached")
+            if trial.machine_epoch == self._breaker.machine.epoch:
+                self._alone(verdict, f"{reason}; the fleet can't be reached")
             raise
         finally:
             self._claims -= 1

@@ -21,13 +21,14 @@ class BreakerRegistry:
         classifier: given to each breaker.
         clock: given to each breaker.
         bus: given to each breaker.
+        defaults: options of a new breaker that are not named.
 
     Attributes:
         share: called with each new breaker whose scope isn't ``local``; set while the worker is in
             a fleet.
     """
 
-    __slots__ = ("_breakers", "_bus", "_classifier", "_clock", "_local", "share")
+    __slots__ = ("_breakers", "_bus", "_classifier", "_clock", "_defaults", "_local", "share")
 
     def __init__(
         self,
@@ -35,8 +36,10 @@ class BreakerRegistry:
         classifier: Classifier = default_classifier,
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = default_bus,
+        defaults: BreakerKeywords | None = None,
     ) -> None:
         self._classifier, self._clock, self._bus = classifier, clock, bus
+        self._defaults: BreakerKeywords = {} if defaults is None else defaults
         self._breakers: dict[str, CircuitBreaker] = {}
         self._local: set[str] = set()
         self.share: Callable[[CircuitBreaker], None] | None = None
@@ -86,12 +89,13 @@ class BreakerRegistry:
         return [each for each in self if each.name not in self._local]
 
     def _made(self, service_name: str, scope: str, options: BreakerKeywords) -> CircuitBreaker:
+        chosen: BreakerKeywords = {**self._defaults, **options}
         breaker = CircuitBreaker(
             service_name,
             classifier=self._classifier,
             clock=self._clock,
             bus=self._bus,
-            **options,
+            **chosen,
         )
         self._breakers[service_name] = breaker
         if scope == "local":

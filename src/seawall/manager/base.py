@@ -37,7 +37,14 @@ class Base:
         self.pipeline_id = pipeline_id
         self.bus = EventBus()
         self.classifier = classifier
-        self._breakers = BreakerRegistry(bus=self.bus, classifier=classifier)
+        self._breakers = BreakerRegistry(
+            bus=self.bus,
+            classifier=classifier,
+            defaults={
+                "failure_threshold": self.config.circuit_breaker_threshold,
+                "timeout": self.config.circuit_breaker_timeout,
+            },
+        )
         self.policies = PolicyRegistry(breakers=self._breakers, retry=self._policy, bus=self.bus)
         self.policies.configure(self.config.policies)
         self._services = Services(
@@ -79,11 +86,7 @@ class Base:
         return self._services.parking
 
     def _breaker(self, service_name: str, options: Mapping[str, Any]) -> CircuitBreaker:
-        defaults = {
-            "failure_threshold": self.config.circuit_breaker_threshold,
-            "timeout": self.config.circuit_breaker_timeout,
-        }
-        return self._breakers.get(service_name, **{**defaults, **options})
+        return self._breakers.get(service_name, **options)
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         options = dict(given)

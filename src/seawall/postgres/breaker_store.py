@@ -22,11 +22,15 @@ _logger = logging.getLogger("seawall.postgres")
 
 CHANNEL = "seawall_circuit_breakers"
 
-_SYNC = "SELECT {schema}.circuit_breaker_sync($1, $2, $3)"
-_VOTE = "SELECT {schema}.circuit_breaker_vote($1, $2, $3, $4, $5, $6, $7, $8)"
-_CLAIM = "SELECT {schema}.circuit_breaker_claim($1, $2, $3, $4, $5)"
-_SETTLE = "SELECT {schema}.circuit_breaker_settle($1, $2, $3, $4, $5)"
-_FORCE = "SELECT {schema}.circuit_breaker_force($1, $2, $3, $4)"
+# JSON goes and comes as text: a pool of the user's own may have a codec for it.
+_SYNC = "SELECT s::text FROM {schema}.circuit_breaker_sync($1, $2::text::jsonb, $3) s"
+_VOTE = """
+SELECT {schema}.circuit_breaker_vote($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8)::text
+"""
+_CLAIM = "SELECT {schema}.circuit_breaker_claim($1, $2, $3, $4, $5)::text"
+_SETTLE = "SELECT {schema}.circuit_breaker_settle($1, $2, $3, $4::text::jsonb, $5)::text"
+_FORCE = "SELECT {schema}.circuit_breaker_force($1, $2, $3, $4)::text"
+_FORGET = "DELETE FROM {schema}.circuit_breaker_votes WHERE worker_id = $1"
 _RENEW = """
 UPDATE {schema}.circuit_breaker_permits
 SET lease_until = clock_timestamp() + make_interval(secs => $2)
@@ -75,6 +79,9 @@ class PostgresBreakerStore:
             _VOTE, report.service_name, worker_id, report.epoch, report.calls, report.failures,
             report.slow, _json(msgspec.structs.asdict(rule)), recordable(reason),
         )  # fmt: skip
+
+    async def forget(self, worker_id: str) -> None:
+        await self._listener.fetch(self._query(_FORGET), worker_id)
 
     async def claim(
         self, service_name: str, worker_id: str, permit_id: UUID, permitted: int, lease: float

@@ -15,6 +15,7 @@ _logger = logging.getLogger("seawall.postgres")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _MORE_TRIES = 4
+_READ_COMMITTED = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 
 class Listener:
@@ -91,7 +92,7 @@ class Listener:
         return rows[0][0]
 
     async def fetch(self, query: str, *args: Any) -> Any:
-        """A query's rows; one that lost a race under a strict isolation level is run again."""
+        """A query's rows; one that lost a race for locks is run again."""
         async with self._lock:
             connection = self._connection
             if connection is None:
@@ -126,6 +127,8 @@ class Listener:
             ended = self._ended = anyio.Event()
             connection.add_termination_listener(lambda _: ended.set())
             with anyio.fail_after(self._patience):
+                # What is run here locks its row and reads it then, whatever the database's default.
+                await connection.execute(_READ_COMMITTED)
                 await connection.add_listener(self._channel, lambda *args: hear(args[3]))
         except BaseException:
             terminate(connection)

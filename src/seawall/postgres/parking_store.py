@@ -14,7 +14,7 @@ INSERT INTO {schema}.parked_calls AS c (
     call_id, operation, arguments, idempotency_key, not_before, error_type, reason, pipeline_id,
     run_id
 )
-VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5), $6, $7, $8, $9)
+VALUES ($1, $2, $3::text::json, $4, clock_timestamp() + make_interval(secs => $5), $6, $7, $8, $9)
 ON CONFLICT (operation, idempotency_key) DO UPDATE SET updated_at = clock_timestamp()
 RETURNING call_id
 """
@@ -31,7 +31,7 @@ WHERE c.call_id IN (
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
-RETURNING c.call_id, c.operation, c.arguments, c.attempts
+RETURNING c.call_id, c.operation, c.arguments::text AS arguments, c.attempts
 """
 
 _RENEW = """

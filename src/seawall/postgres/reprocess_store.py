@@ -18,7 +18,7 @@ AND ($6::text IS NULL OR sqlstate = $6) AND status IN ('quarantined', 'failed')
 """
 
 _TAKE = f"""
-SELECT record_id, step, payload FROM {{schema}}.quarantined_records
+SELECT record_id, step, payload::text AS payload FROM {{schema}}.quarantined_records
 WHERE {_WHICH} AND NOT redacted AND ($7::uuid IS NULL OR record_id > $7)
 ORDER BY record_id
 LIMIT $8

@@ -8,7 +8,8 @@ from seawall.postgres.listener import Listener
 from seawall.postgres.names import in_schema
 from seawall.slices import TokenAnswer, TokenRequest
 
-_EXCHANGE = "SELECT {schema}.fleet_tokens_exchange($1, $2, $3)"
+# JSON goes and comes as text: a pool of the user's own may have a codec for it.
+_EXCHANGE = "SELECT t::text FROM {schema}.fleet_tokens_exchange($1, $2::text::jsonb, $3) t"
 _LIVE_SECONDS = 15.0  # after which a silent worker has no share
 
 

@@ -1,6 +1,7 @@
 """B1-B6 with several managers on one database: what one sees, all go by, and no one alone."""
 
 import asyncio
+import json
 from urllib.parse import urlsplit
 
 import anyio
@@ -384,3 +385,143 @@ async def test_fleet_works_under_the_strictest_isolation(workers, database_dsn):
     reached = await asyncio.gather(*map(until_it_closes, breakers))
     assert reached == [1] * 4
     await all_in(breakers, CLOSED)
+
+
+async def held(manager):
+    """The trial that the manager's worker holds, in a service that never ends."""
+    breaker = manager.circuit_breaker("api")
+    began = asyncio.Event()
+
+    async def service():
+        began.set()
+        await asyncio.Event().wait()
+
+    async def asking():
+        while True:
+            try:
+                return await breaker.call(service)
+            except CircuitOpenError:
+                await asyncio.sleep(0.01)
+
+    task = asyncio.ensure_future(asking())
+    await began.wait()
+    return task
+
+
+def cut(breaker):
+    """Lose the fleet's connection, as when the network goes."""
+    breaker.link._fleet.store._listener._connection.terminate()
+
+
+@pytest.mark.parametrize("end", ["cancelled", "closed"])
+async def test_permit_granted_in_the_tick_of_the_callers_end_is_given_back(
+    workers, monkeypatch, end
+):
+    """Neither the worker's own count nor the fleet's keeps it."""
+    one, two = await opened(await workers(2, permit_lease_seconds=60))
+    await asyncio.sleep(0.5)
+    store = one.link._fleet.store
+    claim = store.claim
+    loop, tasks = asyncio.get_running_loop(), []
+
+    async def claimed(*args):
+        answer = await claim(*args)
+        for task in tasks:
+            loop.call_soon(task.cancel)
+        return answer
+
+    monkeypatch.setattr(store, "claim", claimed)
+    if end == "cancelled":
+        tasks.append(asyncio.ensure_future(one.call(Script(1))))
+        await asyncio.wait(tasks)
+    else:
+        coroutine = one.call(Script(1))
+        coroutine.send(None)
+        coroutine.close()
+    monkeypatch.undo()
+    await until_it_closes(two)
+    await until_it_closes(one)
+
+
+async def test_trial_goes_on_through_a_blip_of_the_connection(workers):
+    """Its lease is renewed again: no second trial runs beside it."""
+    managers = await workers(2)
+    one, two = await opened(managers)
+    task = await held(managers[0])
+    await asyncio.sleep(0.2)
+    cut(one)
+    for _ in range(30):
+        with pytest.raises(CircuitOpenError):
+            await two.call(Script(1))
+        await asyncio.sleep(0.1)
+    task.cancel()
+    await until_it_closes(two)
+
+
+async def test_worker_that_leaves_gives_its_trial_back_and_its_votes_with_it(workers, database_dsn):
+    """And a manager that starts again goes by what the fleet is then."""
+    managers = await workers(2, permit_lease_seconds=60)
+    one, two = await opened(managers)
+    task = await held(managers[0])
+    await managers[0].aclose()
+    await until_it_closes(two)
+    await until_counted(database_dsn, "count(*)", 1)
+    task.cancel()
+    await managers[0].start()
+    assert one.state is CLOSED
+
+
+async def test_forced_while_away_reaches_the_fleet_afterwards(workers):
+    """Also where the fleet is open: what an operator wants is not undone by coming back."""
+    one, two = await opened(await workers(2))
+    cut(one)
+    await until(lambda: not one.link._fleet.connected)
+    one.force_open()
+    await all_in([one, two], CircuitState.FORCED_OPEN)
+    with pytest.raises(CircuitOpenError):
+        await one.call(Script(1))
+
+
+async def test_forced_before_the_start_is_told_at_the_start(workers, database_dsn):
+    (watcher,) = breakers_of(await workers(1))
+    manager = ErrorRecoveryManager(database_dsn, config=QUICK)
+    manager.circuit_breaker("api").disable()
+    async with manager:
+        await all_in([watcher], CircuitState.DISABLED)
+
+
+async def test_same_counts_in_a_new_state_are_told_again(workers):
+    """A reset forgets what was told: two failures after it are two failures."""
+    one, two = breakers_of(await workers(2), failure_threshold=4, timeout=60)
+    await fail(one, 2)
+    await asyncio.sleep(0.3)
+    two.reset()
+    await until(lambda: one.link.epoch == 1)
+    await fail(one, 2)
+    await fail(two, 2)
+    await all_in([one, two], OPEN)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"permitted_calls": 2**63}, {"timeout": 1e300, "max_timeout": 1e300}, {"timeout": 1e14}],
+)
+async def test_options_beyond_what_the_database_can_hold_are_as_much(workers, options):
+    breakers = await opened(await workers(2), **({"failure_threshold": 4} | options))
+    assert all(each.link._fleet.connected for each in breakers)
+
+
+async def test_pool_with_a_json_codec_of_its_own_works(database_dsn):
+    async def prepare(connection):
+        for kind in ("json", "jsonb"):
+            await connection.set_type_codec(
+                kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
+            )
+
+    async with asyncpg.create_pool(database_dsn, min_size=1, max_size=4, init=prepare) as pool:
+        async with ErrorRecoveryManager(pool, config=QUICK) as manager:
+            (breaker,) = breakers_of([manager], timeout=60)
+            manager.rate_limiter("api", limit=10)
+            await fail(breaker, 3)
+            await until(lambda: breaker.snapshot().fleet_epoch == 1)
+            assert manager._services._fleet.connected
