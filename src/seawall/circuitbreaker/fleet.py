@@ -156,7 +156,8 @@ class BreakerFleet:
 
     def hear(self, state: FleetState) -> None:
         """Take a state that the store told of; a late one changes nothing."""
-        self._heard[state.service_name] = state.epoch
+        heard = self._heard.get(state.service_name, state.epoch)
+        self._heard[state.service_name] = max(heard, state.epoch)
         self._take(state, joining=False)
 
     def lost(self) -> None:

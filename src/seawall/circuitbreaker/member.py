@@ -96,6 +96,7 @@ class Member:
         self._trials: set[Trial] = set()  # those held
         # What an operator wants of it, not yet told; also where that was before it joined.
         self._forced: tuple[CircuitState, str] | None = None
+        self._forcing = False
         if breaker.forced_here is not None:
             self._forced = (breaker.machine.state, breaker.forced_here)
         self._hold_until = -math.inf  # until when asking for one is in vain
@@ -104,7 +105,7 @@ class Member:
         self._telling = anyio.Lock()
         self._failed = anyio.Event()
         self._votes: deque[float] = deque(maxlen=_VOTES)
-        self._last_seen: tuple[int, int, int] | None = None
+        self._last_seen: tuple[int, int, int, int] | None = None
 
     # -- following -----------------------------------------------------------------------------
 
@@ -149,13 +150,20 @@ class Member:
 
     def tell_force(self) -> None:
         """Tell what an operator wants, where it could not be told yet."""
-        if self._forced is not None:
-            self._fleet.spawn(self._force, *self._forced)
+        if self._forced is not None and not self._forcing:
+            self._forcing = True
+            self._fleet.spawn(self._force)
 
-    async def _force(self, state: CircuitState, reason: str) -> None:
-        store = self._fleet.store
-        self._fleet.hear(await store.force(self._breaker.name, state, 0.0, reason))
-        self._forced = None
+    async def _force(self) -> None:
+        try:
+            while (wanted := self._forced) is not None:
+                state, reason = wanted
+                answer = await self._fleet.store.force(self._breaker.name, state, 0.0, reason)
+                if self._forced is wanted:
+                    self._forced = None  # nothing else was wanted meanwhile
+                self._fleet.hear(answer)
+        finally:
+            self._forcing = False
 
     # -- votes ---------------------------------------------------------------------------------
 
@@ -218,13 +226,10 @@ class Member:
 
     def report(self) -> Report:
         """What this worker sees of the service, for the fleet's regular exchange."""
-        counts = self._counts()
-        window = self._breaker.machine.window
-        seen = (
-            self._breaker.machine.epoch,
-            0 if window is None else window.successes,
-            counts.calls,
-        )
+        counts, machine = self._counts(), self._breaker.machine
+        window = machine.window
+        succeeded = 0 if window is None else window.successes + window.rolled
+        seen = (machine.epoch, succeeded, counts.calls, counts.failures)
         # Open, nothing is called; the worker is waiting for the service all the same.
         called = seen != self._last_seen or window is None
         self._last_seen = seen
@@ -331,7 +336,7 @@ class Member:
                 return
             if limit is not None and fleet.clock.monotonic() - started >= limit:
                 trial.end(Verdict.FAILED)
-            elif not await self._renewed(trial):
+            elif not await self._renewed(trial) and not trial.over.is_set():
                 # Frozen or cut off for longer than the lease: its outcome decides nothing.
                 trial.over.set()
                 self._trials.discard(trial)

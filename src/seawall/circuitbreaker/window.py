@@ -54,15 +54,16 @@ class Window(Permit, ABC):
 
     Attributes:
         successes: calls that succeeded in time; callers add to it.
+        rolled: those that ``roll`` has taken out of ``successes``.
         bucket_end: the moment from which ``roll`` must be called before ``successes`` is added to;
             infinity in a window that doesn't look at time.
     """
 
-    __slots__ = ("bucket_end", "successes")
+    __slots__ = ("bucket_end", "rolled", "successes")
 
     def __init__(self, epoch: int) -> None:
         super().__init__(epoch)
-        self.successes = 0
+        self.successes = self.rolled = 0
         self.bucket_end = math.inf
 
     def roll(self, now: float) -> None:
@@ -160,6 +161,7 @@ class TimeWindow(Window):
 
     def roll(self, now: float) -> None:
         self._count(0, self.successes)
+        self.rolled += self.successes
         self.successes = 0
         if self.bucket_end == -math.inf:  # made before there was a clock to read
             self.bucket_end = now + self._width

@@ -525,3 +525,39 @@ async def test_pool_with_a_json_codec_of_its_own_works(database_dsn):
             await fail(breaker, 3)
             await until(lambda: breaker.snapshot().fleet_epoch == 1)
             assert manager._services._fleet.connected
+
+
+async def test_second_force_told_after_the_first_is_the_one_that_stays(workers, monkeypatch):
+    """Also where the connection goes between the two."""
+    one, two = breakers_of(await workers(2))
+    await asyncio.sleep(0.2)
+    store = one.link._fleet.store
+    force = store.force
+
+    async def slowly(*args):
+        answer = await force(*args)
+        monkeypatch.setattr(store, "force", force)
+        one.reset()  # wanted while the first is being told
+        cut(one)
+        return answer
+
+    monkeypatch.setattr(store, "force", slowly)
+    one.force_open()
+    await until(lambda: two.link.epoch >= 2)
+    await all_in([one, two], CLOSED)
+
+
+async def test_steady_caller_of_a_time_window_counts_as_one_that_calls(workers):
+    """Its window is the same at every look, and its calls are not."""
+    managers = await workers(1, breaker_poll_seconds=60)
+    (breaker,) = breakers_of(
+        managers, failure_rate_threshold=50, sliding_window_seconds=0.2, minimum_calls=5
+    )
+    await asyncio.sleep(0.2)  # the exchange that makes it known
+    reports = []
+    for _ in range(8):
+        for _ in range(3):
+            await breaker.call(Script(1))
+        await asyncio.sleep(0.05)
+        reports.append(breaker.link.report().called)
+    assert all(reports)
