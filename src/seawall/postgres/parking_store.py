@@ -15,15 +15,20 @@ INSERT INTO {schema}.parked_calls AS c (
     run_id
 )
 VALUES ($1, $2, $3::text::json, $4, clock_timestamp() + make_interval(secs => $5), $6, $7, $8, $9)
-ON CONFLICT (operation, idempotency_key) DO UPDATE SET updated_at = clock_timestamp()
+ON CONFLICT (operation, idempotency_key) DO UPDATE SET
+    updated_at = clock_timestamp(),
+    -- One that was given up is parked anew: nobody else would ever make the call.
+    status = CASE c.status WHEN 'dead' THEN 'parked' ELSE c.status END,
+    attempts = CASE c.status WHEN 'dead' THEN 0 ELSE c.attempts END,
+    arguments = CASE c.status WHEN 'dead' THEN excluded.arguments ELSE c.arguments END,
+    not_before = CASE c.status WHEN 'dead' THEN excluded.not_before ELSE c.not_before END
 RETURNING call_id
 """
 
+# The rows are chosen once, before the UPDATE: as a part of its join they could be chosen again, and
+# more than the limit taken.
 _TAKE = """
-UPDATE {schema}.parked_calls c
-SET status = 'running', attempts = c.attempts + 1, worker_id = $1, lease_id = $5,
-    lease_until = clock_timestamp() + make_interval(secs => $4), updated_at = clock_timestamp()
-WHERE c.call_id IN (
+WITH due AS MATERIALIZED (
     SELECT d.call_id FROM {schema}.parked_calls d
     WHERE d.operation = ANY ($2) AND d.status <> 'dead' AND d.not_before <= clock_timestamp()
       AND (d.lease_until IS NULL OR d.lease_until <= clock_timestamp())
@@ -31,6 +36,11 @@ WHERE c.call_id IN (
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
+UPDATE {schema}.parked_calls c
+SET status = 'running', attempts = c.attempts + 1, worker_id = $1, lease_id = $5,
+    lease_until = clock_timestamp() + make_interval(secs => $4), updated_at = clock_timestamp()
+FROM due
+WHERE c.call_id = due.call_id
 RETURNING c.call_id, c.operation, c.arguments::text AS arguments, c.attempts
 """
 

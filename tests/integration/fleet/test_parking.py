@@ -228,3 +228,70 @@ async def test_operation_that_cancels_itself_fails_alone(workers, rows):
     (row,) = await rows()
     assert (row["status"], row["attempts"]) == ("parked", 1)
     assert row["reason"].startswith("CancelledError")
+
+
+async def test_key_of_a_call_that_was_given_up_parks_anew(workers, rows):
+    """Else an id is returned for a call that nobody will ever make."""
+    (manager,) = await workers(1)
+    made = []
+
+    @manager.parking.register("pay", max_attempts=1)
+    async def pay(n):
+        made.append(n)
+        if n == 1:
+            raise ValueError("no such invoice")
+
+    first = await manager.parking.park("pay", 1, key="invoice 7")
+    await manager.parking.take_up()
+    assert (await rows())[0]["status"] == "dead"
+    again = await manager.parking.park("pay", 2, key="invoice 7", seconds=40)
+    (row,) = await rows()
+    assert (again, row["status"], row["attempts"]) == (first, "parked", 0)
+    assert await manager.parking.take_up() == 0
+    assert await manager.parking.park("pay", 3, key="invoice 7") == first
+    assert await manager.parking.take_up() == 0  # waits: parked as it was, not before its time
+    assert made == [1]
+
+
+async def test_taking_never_passes_its_limit_whatever_the_plan(workers, database_dsn):
+    """A planner that joins in loops must not choose the rows again for each."""
+    (manager,) = await workers(1)
+    manager.parking.register("x")(lambda n: asyncio.sleep(0))
+    for n in range(30):
+        await manager.parking.park("x", n)
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute(
+        f"ALTER DATABASE {await connection.fetchval('SELECT quote_ident(current_database())')} "
+        "SET enable_hashjoin = off"
+    )
+    await connection.execute("ANALYZE seawall.parked_calls")
+    await connection.close()
+    for options in ({}, {"pool_size": 3}):
+        (fresh,) = await workers(1, **options)
+        fresh.parking.register("x")(lambda n: asyncio.sleep(0))
+        assert [await fresh.parking.take_up(4) for _ in range(3)] == [4, 4, 4]
+
+
+async def test_run_goes_on_after_its_connections_were_ended(workers, database_dsn, rows):
+    """As by a server that restarts: nobody has to start the taking again."""
+    (manager,) = await workers(1)
+    made = asyncio.Event()
+
+    @manager.parking.register("x")
+    async def x():
+        made.set()
+
+    task = asyncio.ensure_future(manager.parking.run(poll_seconds=0.01))
+    connection = await asyncpg.connect(database_dsn)
+    for _ in range(10):
+        await asyncio.sleep(0.02)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'seawall'"
+        )
+    await connection.close()
+    await manager.parking.park("x")
+    await asyncio.wait_for(made.wait(), 5)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
