@@ -1,0 +1,2 @@
+-- Leases of checkpoints, state of sinks, history.
+SELECT;

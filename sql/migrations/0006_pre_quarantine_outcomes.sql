@@ -1,0 +1,2 @@
+-- Outcomes of quarantined records.
+SELECT;

@@ -1,0 +1,2 @@
+-- Payloads of quarantined records: compressed, encrypted.
+SELECT;

@@ -1,0 +1,2 @@
+-- Steps of a run, and messages that commit with a batch.
+SELECT;
