@@ -1,0 +1,945 @@
+-- seawall's schema: all migrations in order, made by `seawall schema`. The monthly partitions
+-- of error_details, retry_attempts and system_health are made by the program.
+
+BEGIN;
+CREATE SCHEMA IF NOT EXISTS "seawall";
+SET LOCAL search_path TO "seawall";
+
+CREATE TABLE IF NOT EXISTS "seawall".schema_migrations (
+    number int PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    library_version text NOT NULL
+);
+COMMENT ON TABLE "seawall".schema_migrations IS 'Which migrations this schema has had.';
+COMMENT ON COLUMN "seawall".schema_migrations.number IS 'From 1, without gaps.';
+COMMENT ON COLUMN "seawall".schema_migrations.name IS 'The file, without .sql.';
+COMMENT ON COLUMN "seawall".schema_migrations.checksum IS 'SHA-256 of the file as applied.';
+COMMENT ON COLUMN "seawall".schema_migrations.applied_at IS 'When it was applied.';
+COMMENT ON COLUMN "seawall".schema_migrations.library_version IS 'The seawall that brought it.';
+
+-- 0001_pre_initial
+
+-- seawall's tables. Names are unqualified: the runner sets the search path to the schema.
+-- Keys are UUIDv7, made by the client; a time is of the database's clock where its column has a
+-- default. Durations are seconds.
+
+CREATE TABLE runs (
+    run_id text PRIMARY KEY CHECK (run_id <> ''),
+    pipeline_id text NOT NULL,
+    status text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed', 'cancelled', 'abandoned')),
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    release text,
+    tags jsonb,
+    host text,
+    pid int,
+    error_type text,
+    error_message text,
+    start_count int NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE runs IS 'One run of a pipeline, over all its restarts.';
+COMMENT ON COLUMN runs.run_id IS 'Named by the user, or made by seawall; a restart uses it again.';
+COMMENT ON COLUMN runs.pipeline_id IS 'The pipeline that it is a run of.';
+COMMENT ON COLUMN runs.status IS 'running, or how it ended; abandoned: its worker vanished.';
+COMMENT ON COLUMN runs.started_at IS 'First start; a restart keeps it.';
+COMMENT ON COLUMN runs.ended_at IS 'Last end; NULL while it runs.';
+COMMENT ON COLUMN runs.release IS 'Version of the worker''s code.';
+COMMENT ON COLUMN runs.tags IS 'What the user wants to find it by.';
+COMMENT ON COLUMN runs.host IS 'Host of the worker that entered it last.';
+COMMENT ON COLUMN runs.pid IS 'Process id of that worker.';
+COMMENT ON COLUMN runs.error_type IS 'Classification of the error that ended it.';
+COMMENT ON COLUMN runs.error_message IS 'Message of the error that ended it, secrets masked.';
+COMMENT ON COLUMN runs.start_count IS 'How often a worker has entered it.';
+CREATE INDEX runs_pipeline ON runs (pipeline_id, started_at DESC);
+CREATE INDEX runs_running ON runs (started_at) WHERE status = 'running';
+
+CREATE TABLE checkpoints (
+    checkpoint_id uuid PRIMARY KEY,
+    run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
+    step text NOT NULL,
+    partition int NOT NULL DEFAULT 0 CHECK (partition >= 0),
+    position json,
+    checkpoint_data json,
+    state_version int NOT NULL DEFAULT 1,
+    version bigint NOT NULL DEFAULT 0,
+    fence bigint NOT NULL DEFAULT 0,
+    owner text,
+    lease_until timestamptz,
+    status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'finished')),
+    read_count bigint NOT NULL DEFAULT 0,
+    write_count bigint NOT NULL DEFAULT 0,
+    skip_count bigint NOT NULL DEFAULT 0,
+    batch_count bigint NOT NULL DEFAULT 0,
+    retry_count bigint NOT NULL DEFAULT 0,
+    start_count int NOT NULL DEFAULT 0,
+    starts_without_commit int NOT NULL DEFAULT 0,
+    batch_end json,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT checkpoints_step UNIQUE (run_id, step, partition)
+) WITH (fillfactor = 70);  -- room for the update of every batch on the same page (HOT)
+COMMENT ON TABLE checkpoints IS 'How far each partition of a step has come; updated in the transaction of every batch.';
+COMMENT ON COLUMN checkpoints.checkpoint_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN checkpoints.run_id IS 'The run that it belongs to; goes with it.';
+COMMENT ON COLUMN checkpoints.step IS 'The step''s name, unique in its run.';
+COMMENT ON COLUMN checkpoints.partition IS 'Which part of a step that is split; 0 where it is not.';
+COMMENT ON COLUMN checkpoints.position IS 'Position of the last committed record; json keeps it as it was written.';
+COMMENT ON COLUMN checkpoints.checkpoint_data IS 'What checkpoint_progress saved last.';
+COMMENT ON COLUMN checkpoints.state_version IS 'Format of position and checkpoint_data.';
+COMMENT ON COLUMN checkpoints.version IS 'Number of saves: tells whether a COMMIT whose answer was lost has happened.';
+COMMENT ON COLUMN checkpoints.fence IS 'Fencing token: grows with every opening; a save under an older one is refused.';
+COMMENT ON COLUMN checkpoints.owner IS 'host:pid of the worker that opened it last.';
+COMMENT ON COLUMN checkpoints.lease_until IS 'Until when the owner may be silent.';
+COMMENT ON COLUMN checkpoints.status IS 'running; finished: the source was read to its end. Opening it again sets running.';
+COMMENT ON COLUMN checkpoints.read_count IS 'Records read from the source, over all restarts.';
+COMMENT ON COLUMN checkpoints.write_count IS 'Records loaded.';
+COMMENT ON COLUMN checkpoints.skip_count IS 'Records set aside in quarantine.';
+COMMENT ON COLUMN checkpoints.batch_count IS 'Batches committed.';
+COMMENT ON COLUMN checkpoints.retry_count IS 'How often a batch was rolled back and run again.';
+COMMENT ON COLUMN checkpoints.start_count IS 'How often a worker has opened it.';
+COMMENT ON COLUMN checkpoints.starts_without_commit IS 'Openings since the last commit: a batch that kills its worker shows here.';
+COMMENT ON COLUMN checkpoints.batch_end IS 'End of the batch given to a sink outside this database, written before it is called.';
+COMMENT ON COLUMN checkpoints.created_at IS 'First opening.';
+COMMENT ON COLUMN checkpoints.updated_at IS 'Last opening, save or end.';
+
+CREATE TABLE quarantined_records (
+    record_id uuid PRIMARY KEY,
+    quarantine_id uuid NOT NULL,
+    run_id text NOT NULL,
+    pipeline_id text NOT NULL,
+    step text NOT NULL,
+    partition int NOT NULL DEFAULT 0,
+    batch_id text,
+    position json,
+    payload json NOT NULL,
+    redacted boolean NOT NULL DEFAULT false,
+    error_type text NOT NULL,
+    reason text NOT NULL,
+    reasons json,
+    sqlstate text,
+    constraint_name text,
+    column_name text,
+    exception_type text,
+    traceback_digest text,
+    status text NOT NULL DEFAULT 'quarantined'
+        CHECK (status IN ('quarantined', 'reprocessing', 'reprocessed', 'failed', 'discarded')),
+    attempts int NOT NULL DEFAULT 0,
+    quarantined_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE quarantined_records IS 'Records set aside: one row each, written in the transaction of their batch.';
+COMMENT ON COLUMN quarantined_records.record_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN quarantined_records.quarantine_id IS 'The set they were set aside in.';
+COMMENT ON COLUMN quarantined_records.run_id IS 'The run that met the record; kept when the run is deleted.';
+COMMENT ON COLUMN quarantined_records.pipeline_id IS 'The run''s pipeline.';
+COMMENT ON COLUMN quarantined_records.step IS 'The step that met it; empty where there was none.';
+COMMENT ON COLUMN quarantined_records.partition IS 'The part of the step that met it.';
+COMMENT ON COLUMN quarantined_records.batch_id IS 'The batch it came in; NULL where it was set aside by a call.';
+COMMENT ON COLUMN quarantined_records.position IS 'Where the record stands in its source.';
+COMMENT ON COLUMN quarantined_records.payload IS 'The record, in seawall''s JSON with tags for what JSON lacks.';
+COMMENT ON COLUMN quarantined_records.redacted IS 'Stored masked: can be looked at, not reprocessed.';
+COMMENT ON COLUMN quarantined_records.error_type IS 'Classification: data for a refused record.';
+COMMENT ON COLUMN quarantined_records.reason IS 'What the server says, or would have said, first; the same text for the same fault.';
+COMMENT ON COLUMN quarantined_records.reasons IS 'Every fault found, with the offending values.';
+COMMENT ON COLUMN quarantined_records.sqlstate IS 'The server''s code for the first fault; NULL where seawall or the user found it.';
+COMMENT ON COLUMN quarantined_records.constraint_name IS 'The broken constraint, where there is one.';
+COMMENT ON COLUMN quarantined_records.column_name IS 'The column at fault, where one is known.';
+COMMENT ON COLUMN quarantined_records.exception_type IS 'The exception''s class, where one was raised.';
+COMMENT ON COLUMN quarantined_records.traceback_digest IS 'The same for the same stack; NULL where nothing was raised.';
+COMMENT ON COLUMN quarantined_records.status IS 'quarantined; reprocessing: taken by one reprocessor; reprocessed, failed, discarded: its outcome.';
+COMMENT ON COLUMN quarantined_records.attempts IS 'How often it was reprocessed.';
+COMMENT ON COLUMN quarantined_records.quarantined_at IS 'Start of the transaction that set it aside.';
+COMMENT ON COLUMN quarantined_records.updated_at IS 'Last change of status.';
+-- Only the run's records are looked up: every index more would cost each bad row of a load.
+CREATE INDEX quarantined_records_run ON quarantined_records (run_id, step);
+
+CREATE TABLE quarantine_attempts (
+    attempt_id uuid PRIMARY KEY,
+    record_id uuid NOT NULL REFERENCES quarantined_records ON DELETE CASCADE,
+    outcome text NOT NULL CHECK (outcome IN ('reprocessed', 'failed', 'discarded')),
+    error_type text,
+    exception_type text,
+    message text,
+    actor text,
+    attempted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE quarantine_attempts IS 'What was tried with each quarantined record.';
+COMMENT ON COLUMN quarantine_attempts.attempt_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN quarantine_attempts.record_id IS 'The record that was tried; goes with it.';
+COMMENT ON COLUMN quarantine_attempts.outcome IS 'How the attempt ended.';
+COMMENT ON COLUMN quarantine_attempts.error_type IS 'Classification of the error, where it failed.';
+COMMENT ON COLUMN quarantine_attempts.exception_type IS 'The error''s class.';
+COMMENT ON COLUMN quarantine_attempts.message IS 'The error''s message, secrets masked.';
+COMMENT ON COLUMN quarantine_attempts.actor IS 'Who ran it: a person, or the worker''s host:pid.';
+COMMENT ON COLUMN quarantine_attempts.attempted_at IS 'When the attempt was recorded.';
+CREATE INDEX quarantine_attempts_record ON quarantine_attempts (record_id);
+
+-- The three tables that grow without end are partitioned by their key, a UUIDv7 and so a time:
+-- the key stays unique alone, and old rows go by dropping a partition.
+CREATE TABLE error_details (
+    error_id uuid PRIMARY KEY,
+    occurred_at timestamptz NOT NULL,
+    pipeline_id text,
+    run_id text,
+    step text,
+    operation text,
+    attempt int,
+    error_type text NOT NULL,
+    exception_type text NOT NULL,
+    message text NOT NULL,
+    fingerprint text NOT NULL,
+    traceback text,
+    traceback_digest text,
+    context json,
+    sqlstate text,
+    host text,
+    pid int,
+    release text
+) PARTITION BY RANGE (error_id);
+COMMENT ON TABLE error_details IS 'Errors as they happened: classified, secrets masked.';
+COMMENT ON COLUMN error_details.error_id IS 'Key, a UUIDv7 made by the client: the partitions'' bounds are times.';
+COMMENT ON COLUMN error_details.occurred_at IS 'When it was logged, by the worker''s clock.';
+COMMENT ON COLUMN error_details.pipeline_id IS 'The pipeline in whose scope it happened.';
+COMMENT ON COLUMN error_details.run_id IS 'The run in whose scope it happened.';
+COMMENT ON COLUMN error_details.step IS 'The step in whose scope it happened.';
+COMMENT ON COLUMN error_details.operation IS 'The call that failed, where the caller named it.';
+COMMENT ON COLUMN error_details.attempt IS 'Which attempt failed, from 1, where the caller gave it.';
+COMMENT ON COLUMN error_details.error_type IS 'Classification: transient, configuration, data, system or unknown.';
+COMMENT ON COLUMN error_details.exception_type IS 'The exception''s class, with its module.';
+COMMENT ON COLUMN error_details.message IS 'The exception''s message, secrets masked.';
+COMMENT ON COLUMN error_details.fingerprint IS 'The same for the same error type, exception type and stack.';
+COMMENT ON COLUMN error_details.traceback IS 'The last frames of the stack, causes included, secrets masked.';
+COMMENT ON COLUMN error_details.traceback_digest IS 'The same for the same stack, whatever was raised.';
+COMMENT ON COLUMN error_details.context IS 'What the caller added, masked.';
+COMMENT ON COLUMN error_details.sqlstate IS 'The server''s code, where a database raised it.';
+COMMENT ON COLUMN error_details.host IS 'Host of the worker.';
+COMMENT ON COLUMN error_details.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN error_details.release IS 'Version of the worker''s code, where it is known.';
+CREATE INDEX error_details_pipeline ON error_details (pipeline_id, error_id DESC);
+CREATE INDEX error_details_run ON error_details (run_id);
+CREATE TABLE error_details_default PARTITION OF error_details DEFAULT;
+
+CREATE TABLE retry_attempts (
+    attempt_id uuid PRIMARY KEY,
+    occurred_at timestamptz NOT NULL,
+    pipeline_id text,
+    run_id text,
+    step text,
+    operation text NOT NULL,
+    attempt int NOT NULL,
+    error_type text,
+    exception_type text,
+    message text,
+    wait_seconds double precision,
+    elapsed_seconds double precision,
+    outcome text NOT NULL CHECK (outcome IN ('scheduled', 'succeeded', 'exhausted')),
+    stop_reason text
+) PARTITION BY RANGE (attempt_id);
+COMMENT ON TABLE retry_attempts IS 'Telemetry of retries: a row for each failed attempt that is repeated, and for how it ended.';
+COMMENT ON COLUMN retry_attempts.attempt_id IS 'Key, a UUIDv7 made by the client: the partitions'' bounds are times.';
+COMMENT ON COLUMN retry_attempts.occurred_at IS 'When it happened, by the worker''s clock.';
+COMMENT ON COLUMN retry_attempts.pipeline_id IS 'The pipeline in whose scope it happened.';
+COMMENT ON COLUMN retry_attempts.run_id IS 'The run in whose scope it happened.';
+COMMENT ON COLUMN retry_attempts.step IS 'The step in whose scope it happened.';
+COMMENT ON COLUMN retry_attempts.operation IS 'The call that was retried.';
+COMMENT ON COLUMN retry_attempts.attempt IS 'Which attempt this is about, from 1.';
+COMMENT ON COLUMN retry_attempts.error_type IS 'Classification of its error; NULL where it succeeded.';
+COMMENT ON COLUMN retry_attempts.exception_type IS 'The error''s class.';
+COMMENT ON COLUMN retry_attempts.message IS 'The error''s message, secrets masked.';
+COMMENT ON COLUMN retry_attempts.wait_seconds IS 'Seconds of waiting before the next attempt; NULL at the end of the call.';
+COMMENT ON COLUMN retry_attempts.elapsed_seconds IS 'Seconds since the call began.';
+COMMENT ON COLUMN retry_attempts.outcome IS 'scheduled: repeated after wait_seconds; succeeded or exhausted: the end of the call.';
+COMMENT ON COLUMN retry_attempts.stop_reason IS 'Why there was no further attempt, where outcome is exhausted.';
+CREATE INDEX retry_attempts_run ON retry_attempts (run_id);
+CREATE INDEX retry_attempts_operation ON retry_attempts (operation, attempt_id DESC);
+CREATE TABLE retry_attempts_default PARTITION OF retry_attempts DEFAULT;
+
+CREATE TABLE system_health (
+    sample_id uuid PRIMARY KEY,
+    sampled_at timestamptz NOT NULL,
+    host text NOT NULL,
+    pid int NOT NULL,
+    cpu_percent double precision,
+    memory_percent double precision,
+    disk_percent double precision,
+    disk_path text,
+    open_files int,
+    event_loop_lag_seconds double precision,
+    pool_in_use int,
+    pool_size int,
+    healthy boolean NOT NULL,
+    details json
+) PARTITION BY RANGE (sample_id);
+COMMENT ON TABLE system_health IS 'Samples of a worker''s machine and process.';
+COMMENT ON COLUMN system_health.sample_id IS 'Key, a UUIDv7 made by the client: the partitions'' bounds are times.';
+COMMENT ON COLUMN system_health.sampled_at IS 'When it was read, by the worker''s clock.';
+COMMENT ON COLUMN system_health.host IS 'Host of the worker.';
+COMMENT ON COLUMN system_health.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN system_health.cpu_percent IS 'Use of all processors, 0 to 100.';
+COMMENT ON COLUMN system_health.memory_percent IS 'Memory in use, 0 to 100.';
+COMMENT ON COLUMN system_health.disk_percent IS 'Use of the disk that disk_path is on, 0 to 100.';
+COMMENT ON COLUMN system_health.disk_path IS 'The folder whose disk was measured.';
+COMMENT ON COLUMN system_health.open_files IS 'Open file descriptors of the process.';
+COMMENT ON COLUMN system_health.event_loop_lag_seconds IS 'How late the event loop ran a timer.';
+COMMENT ON COLUMN system_health.pool_in_use IS 'Connections checked out of the pool.';
+COMMENT ON COLUMN system_health.pool_size IS 'Connections that the pool may open.';
+COMMENT ON COLUMN system_health.healthy IS 'Whether every reading was within its threshold.';
+COMMENT ON COLUMN system_health.details IS 'Other readings, by name.';
+CREATE INDEX system_health_host ON system_health (host, sample_id DESC);
+CREATE TABLE system_health_default PARTITION OF system_health DEFAULT;
+
+CREATE TABLE circuit_breaker_states (
+    service_name text PRIMARY KEY,
+    state text NOT NULL DEFAULT 'closed'
+        CHECK (state IN ('closed', 'open', 'half_open', 'forced_open', 'disabled')),
+    epoch bigint NOT NULL DEFAULT 0,
+    opened_count int NOT NULL DEFAULT 0,
+    opened_at timestamptz,
+    open_until timestamptz,
+    permits json,
+    votes json,
+    options json,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 70);
+COMMENT ON TABLE circuit_breaker_states IS 'The fleet''s breakers, a row each.';
+COMMENT ON COLUMN circuit_breaker_states.service_name IS 'The breaker''s name, the same in every worker.';
+COMMENT ON COLUMN circuit_breaker_states.state IS 'What all workers go by.';
+COMMENT ON COLUMN circuit_breaker_states.epoch IS 'Grows with every transition: a late message never undoes a newer one.';
+COMMENT ON COLUMN circuit_breaker_states.opened_count IS 'Openings since it was last closed.';
+COMMENT ON COLUMN circuit_breaker_states.opened_at IS 'When it opened last.';
+COMMENT ON COLUMN circuit_breaker_states.open_until IS 'When it may go to half_open.';
+COMMENT ON COLUMN circuit_breaker_states.permits IS 'Trial calls under way in half-open, with the end of each one''s lease.';
+COMMENT ON COLUMN circuit_breaker_states.votes IS 'Failing workers, with the time of each vote.';
+COMMENT ON COLUMN circuit_breaker_states.options IS 'What it was made with: the same name with other options is an error.';
+COMMENT ON COLUMN circuit_breaker_states.updated_at IS 'Last change.';
+
+CREATE TABLE circuit_breaker_transitions (
+    transition_id uuid PRIMARY KEY,
+    service_name text NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    epoch bigint NOT NULL,
+    reason text,
+    pipeline_id text,
+    run_id text,
+    host text,
+    pid int,
+    occurred_at timestamptz NOT NULL
+);
+COMMENT ON TABLE circuit_breaker_transitions IS 'What each worker''s breakers did.';
+COMMENT ON COLUMN circuit_breaker_transitions.transition_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN circuit_breaker_transitions.service_name IS 'The breaker''s name.';
+COMMENT ON COLUMN circuit_breaker_transitions.from_state IS 'State before.';
+COMMENT ON COLUMN circuit_breaker_transitions.to_state IS 'State after.';
+COMMENT ON COLUMN circuit_breaker_transitions.epoch IS 'The breaker''s epoch after it.';
+COMMENT ON COLUMN circuit_breaker_transitions.reason IS 'What made it change.';
+COMMENT ON COLUMN circuit_breaker_transitions.pipeline_id IS 'The pipeline in whose scope it happened.';
+COMMENT ON COLUMN circuit_breaker_transitions.run_id IS 'The run in whose scope it happened.';
+COMMENT ON COLUMN circuit_breaker_transitions.host IS 'Host of the worker.';
+COMMENT ON COLUMN circuit_breaker_transitions.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN circuit_breaker_transitions.occurred_at IS 'When it happened, by the worker''s clock.';
+CREATE INDEX circuit_breaker_transitions_service
+    ON circuit_breaker_transitions (service_name, transition_id DESC);
+CREATE INDEX circuit_breaker_transitions_run ON circuit_breaker_transitions (run_id);
+
+CREATE TABLE error_patterns (
+    pattern_id text PRIMARY KEY,
+    error_message_pattern text NOT NULL,
+    error_type text NOT NULL,
+    fingerprint text,
+    frequency bigint NOT NULL DEFAULT 0 CHECK (frequency >= 0),
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    trend text,
+    recommended_action text,
+    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'resolved', 'ignored')),
+    seen_in json,
+    variables json,
+    sample_ids uuid[] NOT NULL DEFAULT '{}'
+);
+COMMENT ON TABLE error_patterns IS 'Message templates, merged from all workers.';
+COMMENT ON COLUMN error_patterns.pattern_id IS 'Made from the template: the same in every worker and run.';
+COMMENT ON COLUMN error_patterns.error_message_pattern IS 'The template, with its variables masked.';
+COMMENT ON COLUMN error_patterns.error_type IS 'Classification shared by all its errors.';
+COMMENT ON COLUMN error_patterns.fingerprint IS 'Of the stack, where the message says nothing.';
+COMMENT ON COLUMN error_patterns.frequency IS 'Errors seen.';
+COMMENT ON COLUMN error_patterns.first_seen IS 'When the first of its errors was seen.';
+COMMENT ON COLUMN error_patterns.last_seen IS 'When the last of its errors was seen.';
+COMMENT ON COLUMN error_patterns.trend IS 'Whether it grows.';
+COMMENT ON COLUMN error_patterns.recommended_action IS 'What to do about it.';
+COMMENT ON COLUMN error_patterns.status IS 'open; resolved: a new error is a regression; ignored: not reported.';
+COMMENT ON COLUMN error_patterns.seen_in IS 'Pipelines, steps, hosts and releases, with counts.';
+COMMENT ON COLUMN error_patterns.variables IS 'Most frequent values of the masked variables, with counts.';
+COMMENT ON COLUMN error_patterns.sample_ids IS 'Some of its errors, by their key in error_details.';
+CREATE INDEX error_patterns_last_seen ON error_patterns (last_seen DESC);
+
+CREATE TABLE error_budget (
+    pipeline_id text NOT NULL,
+    minute timestamptz NOT NULL,
+    good_runs bigint NOT NULL DEFAULT 0,
+    bad_runs bigint NOT NULL DEFAULT 0,
+    good_rows bigint NOT NULL DEFAULT 0,
+    bad_rows bigint NOT NULL DEFAULT 0,
+    objective double precision NOT NULL DEFAULT 0.99 CHECK (objective > 0 AND objective < 1),
+    PRIMARY KEY (pipeline_id, minute)
+);
+COMMENT ON TABLE error_budget IS 'Good and bad outcomes a minute; status over any window is their sum.';
+COMMENT ON COLUMN error_budget.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget.minute IS 'Start of the minute.';
+COMMENT ON COLUMN error_budget.good_runs IS 'Runs that ended well in it.';
+COMMENT ON COLUMN error_budget.bad_runs IS 'Runs that failed in it.';
+COMMENT ON COLUMN error_budget.good_rows IS 'Rows loaded in it.';
+COMMENT ON COLUMN error_budget.bad_rows IS 'Rows set aside in it.';
+COMMENT ON COLUMN error_budget.objective IS 'Share of good runs that was aimed at, between 0 and 1.';
+
+CREATE TABLE failure_analysis (
+    pipeline_id text NOT NULL,
+    hour timestamptz NOT NULL,
+    dimension text NOT NULL,
+    value text NOT NULL,
+    failures bigint NOT NULL DEFAULT 0,
+    successes bigint NOT NULL DEFAULT 0,
+    recovery_seconds double precision,
+    PRIMARY KEY (pipeline_id, hour, dimension, value)
+);
+COMMENT ON TABLE failure_analysis IS 'Hourly roll-ups by attribute (step, host, release, error type, …).';
+COMMENT ON COLUMN failure_analysis.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_analysis.hour IS 'Start of the hour.';
+COMMENT ON COLUMN failure_analysis.dimension IS 'The attribute: step, host, release, error type, …';
+COMMENT ON COLUMN failure_analysis.value IS 'The attribute''s value.';
+COMMENT ON COLUMN failure_analysis.failures IS 'Failures with that value.';
+COMMENT ON COLUMN failure_analysis.successes IS 'Successes with that value.';
+COMMENT ON COLUMN failure_analysis.recovery_seconds IS 'Sum of the seconds from failure to next success.';
+
+CREATE TABLE recovery_actions (
+    action_id uuid PRIMARY KEY,
+    pipeline_id text,
+    run_id text,
+    pattern_id text,
+    error_type text,
+    action text NOT NULL,
+    outcome text CHECK (outcome IN ('succeeded', 'failed')),
+    attempts int,
+    details json,
+    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE recovery_actions IS 'What was done about errors, and whether it helped.';
+COMMENT ON COLUMN recovery_actions.action_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN recovery_actions.pipeline_id IS 'The pipeline it was done for.';
+COMMENT ON COLUMN recovery_actions.run_id IS 'The run it was done for.';
+COMMENT ON COLUMN recovery_actions.pattern_id IS 'The error pattern it answers, where there is one.';
+COMMENT ON COLUMN recovery_actions.error_type IS 'Classification of the error it answers.';
+COMMENT ON COLUMN recovery_actions.action IS 'What was done: retry, fallback, quarantine, resume, escalate, …';
+COMMENT ON COLUMN recovery_actions.outcome IS 'Whether it helped; NULL while nobody knows.';
+COMMENT ON COLUMN recovery_actions.attempts IS 'How many attempts it took.';
+COMMENT ON COLUMN recovery_actions.details IS 'What else is known, by name.';
+COMMENT ON COLUMN recovery_actions.taken_at IS 'When it was recorded.';
+CREATE INDEX recovery_actions_pattern ON recovery_actions (pattern_id, error_type);
+CREATE INDEX recovery_actions_pipeline ON recovery_actions (pipeline_id, action_id DESC);
+
+CREATE TABLE audit_log (
+    audit_id uuid PRIMARY KEY,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    reason text,
+    details json,
+    acted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE audit_log IS 'Who did what by hand; rows are only ever added.';
+COMMENT ON COLUMN audit_log.audit_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN audit_log.actor IS 'Who did it.';
+COMMENT ON COLUMN audit_log.action IS 'What was done.';
+COMMENT ON COLUMN audit_log.subject IS 'To what it was done.';
+COMMENT ON COLUMN audit_log.reason IS 'Why, in the actor''s words.';
+COMMENT ON COLUMN audit_log.details IS 'What else is known, by name.';
+COMMENT ON COLUMN audit_log.acted_at IS 'When it was recorded.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (1, '0001_pre_initial',
+    '1a1ded602f8251fb8e92588907e708e5df95319bb29904e46da95059517de4c8',
+    '0.1.0');
+
+-- 0002_pre_circuit_breaker_fleet
+
+-- Circuit breakers shared by the fleet. The row in circuit_breaker_states is what all workers go by;
+-- whoever changes it locks it first, and tells the others by NOTIFY at its commit. Times are of this
+-- server's clock, and travel as seconds that remain.
+
+ALTER TABLE circuit_breaker_states
+    DROP CONSTRAINT circuit_breaker_states_state_check,
+    ADD CONSTRAINT circuit_breaker_states_state_check CHECK (
+        state IN ('closed', 'open', 'half_open', 'forced_open', 'disabled', 'metrics_only')
+    ),
+    DROP COLUMN permits,
+    DROP COLUMN votes,
+    DROP COLUMN options,
+    ADD COLUMN reason text;
+COMMENT ON COLUMN circuit_breaker_states.reason IS 'What made it enter its state.';
+
+CREATE TABLE circuit_breaker_votes (
+    service_name text NOT NULL,
+    worker_id text NOT NULL,
+    epoch bigint NOT NULL,
+    call_count int NOT NULL CHECK (call_count >= 0),
+    failure_count int NOT NULL CHECK (failure_count >= 0),
+    slow_count int NOT NULL CHECK (slow_count >= 0),
+    called_at timestamptz NOT NULL,
+    PRIMARY KEY (service_name, worker_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE circuit_breaker_votes IS 'What each worker sees of a service: its own window of calls, a row each.';
+COMMENT ON COLUMN circuit_breaker_votes.service_name IS 'The breaker''s name.';
+COMMENT ON COLUMN circuit_breaker_votes.worker_id IS 'The worker: host, process id and a random part.';
+COMMENT ON COLUMN circuit_breaker_votes.epoch IS 'The state that its counts belong to; those of an older one count nothing.';
+COMMENT ON COLUMN circuit_breaker_votes.call_count IS 'Calls in its window.';
+COMMENT ON COLUMN circuit_breaker_votes.failure_count IS 'Failed ones among them.';
+COMMENT ON COLUMN circuit_breaker_votes.slow_count IS 'Slow ones among them.';
+COMMENT ON COLUMN circuit_breaker_votes.called_at IS 'When it last called the service, or joined.';
+
+CREATE TABLE circuit_breaker_permits (
+    permit_id uuid PRIMARY KEY,
+    service_name text NOT NULL,
+    worker_id text NOT NULL,
+    epoch bigint NOT NULL,
+    lease_until timestamptz NOT NULL
+);
+COMMENT ON TABLE circuit_breaker_permits IS 'Trial calls under way in half-open.';
+COMMENT ON COLUMN circuit_breaker_permits.permit_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN circuit_breaker_permits.service_name IS 'The breaker''s name.';
+COMMENT ON COLUMN circuit_breaker_permits.worker_id IS 'The worker that makes the call.';
+COMMENT ON COLUMN circuit_breaker_permits.epoch IS 'The half-open state that it belongs to.';
+COMMENT ON COLUMN circuit_breaker_permits.lease_until IS 'When it may be given to another; its worker renews it while it lives.';
+CREATE INDEX circuit_breaker_permits_service ON circuit_breaker_permits (service_name);
+
+-- A state as the workers read it.
+CREATE FUNCTION circuit_breaker_message(s circuit_breaker_states) RETURNS json
+LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+    SELECT json_build_object(
+        'schema', current_schema(),
+        'service_name', s.service_name,
+        'state', s.state,
+        'epoch', s.epoch,
+        'open_seconds', CASE WHEN s.state = 'open' THEN
+            greatest(0, extract(epoch FROM s.open_until - clock_timestamp())) ELSE 0 END,
+        'reason', left(s.reason, 200)
+    );
+$$;
+
+-- Enter a state: the one place where an epoch grows. The caller holds the row.
+CREATE FUNCTION circuit_breaker_enter(
+    service text, new_state text, seconds float8, why text
+) RETURNS json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    s circuit_breaker_states;
+    opens boolean := new_state = 'open';
+BEGIN
+    UPDATE circuit_breaker_states b
+    SET state = new_state,
+        epoch = b.epoch + 1,
+        opened_count = CASE WHEN opens THEN b.opened_count + 1
+                            WHEN new_state = 'half_open' THEN b.opened_count ELSE 0 END,
+        opened_at = CASE WHEN opens THEN clock_timestamp() ELSE b.opened_at END,
+        open_until = CASE WHEN opens THEN clock_timestamp() + make_interval(secs => seconds)
+                          WHEN new_state = 'half_open' THEN b.open_until END,
+        reason = why,
+        updated_at = clock_timestamp()
+    WHERE b.service_name = service
+    RETURNING * INTO STRICT s;
+    DELETE FROM circuit_breaker_permits p WHERE p.service_name = service;
+    PERFORM pg_notify('seawall_circuit_breakers', circuit_breaker_message(s)::text);
+    RETURN circuit_breaker_message(s);
+END $$;
+
+-- The row of a breaker, locked; made where there is none.
+CREATE FUNCTION circuit_breaker_locked(service text) RETURNS circuit_breaker_states
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    s circuit_breaker_states;
+BEGIN
+    SELECT * INTO s FROM circuit_breaker_states b WHERE b.service_name = service FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO circuit_breaker_states (service_name) VALUES (service) ON CONFLICT DO NOTHING;
+        SELECT * INTO STRICT s
+        FROM circuit_breaker_states b WHERE b.service_name = service FOR UPDATE;
+    END IF;
+    RETURN s;
+END $$;
+
+-- Seconds of the next break: grown by the openings so far, up to a cap, spread at random.
+CREATE FUNCTION circuit_breaker_break(opened_count int, rule jsonb) RETURNS float8
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT least(
+        -- An exponent that would overflow is far past any cap.
+        (rule->>'timeout')::float8
+            * exp(least(500, opened_count * ln((rule->>'timeout_factor')::float8))),
+        greatest((rule->>'timeout')::float8, (rule->>'max_timeout')::float8)
+    ) * (rule->>'spread')::float8;
+$$;
+
+-- Whether the fleet's counts open a breaker: enough failures, seen by enough workers. Those that
+-- called the service lately are asked; where fewer did than the quorum, all of them must agree.
+CREATE FUNCTION circuit_breaker_must_open(
+    service text, now_epoch bigint, rule jsonb
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
+DECLARE
+    calls bigint;
+    failures bigint;
+    slow bigint;
+    failing bigint;
+    callers bigint;
+BEGIN
+    SELECT coalesce(sum(v.call_count) FILTER (WHERE v.epoch = now_epoch), 0),
+           coalesce(sum(v.failure_count) FILTER (WHERE v.epoch = now_epoch), 0),
+           coalesce(sum(v.slow_count) FILTER (WHERE v.epoch = now_epoch), 0),
+           count(*) FILTER (WHERE v.epoch = now_epoch AND v.failure_count + v.slow_count > 0),
+           count(*)
+    INTO calls, failures, slow, failing, callers
+    FROM circuit_breaker_votes v
+    WHERE v.service_name = service
+      AND v.called_at > clock_timestamp() - make_interval(secs => (rule->>'live_seconds')::float8);
+    IF failing < least((rule->>'quorum')::bigint, callers) THEN
+        RETURN false;
+    END IF;
+    IF rule->>'failure_rate' IS NULL THEN
+        RETURN failures >= (rule->>'failure_threshold')::bigint;
+    END IF;
+    RETURN calls >= (rule->>'minimum_calls')::bigint AND (
+        100 * failures >= (rule->>'failure_rate')::float8 * calls
+        OR coalesce(100 * slow >= (rule->>'slow_rate')::float8 * calls, false)
+    );
+END $$;
+
+-- Keep what one worker sees.
+CREATE FUNCTION circuit_breaker_keep_vote(
+    service text, worker text, seen_epoch bigint, calls int, failures int, slow int, called boolean
+) RETURNS void
+LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+    INSERT INTO circuit_breaker_votes AS v
+        (service_name, worker_id, epoch, call_count, failure_count, slow_count, called_at)
+    VALUES (service, worker, seen_epoch, calls, failures, slow, clock_timestamp())
+    ON CONFLICT (service_name, worker_id) DO UPDATE
+    SET epoch = excluded.epoch,
+        call_count = excluded.call_count,
+        failure_count = excluded.failure_count,
+        slow_count = excluded.slow_count,
+        called_at = CASE WHEN called THEN excluded.called_at ELSE v.called_at END;
+$$;
+
+-- A worker's own failures have changed: keep them, and open the breaker where that is enough.
+CREATE FUNCTION circuit_breaker_vote(
+    service text, worker text, seen_epoch bigint, calls int, failures int, slow int, rule jsonb,
+    why text
+) RETURNS json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    s circuit_breaker_states := circuit_breaker_locked(service);
+BEGIN
+    PERFORM circuit_breaker_keep_vote(service, worker, seen_epoch, calls, failures, slow, true);
+    IF s.state = 'closed' AND s.epoch = seen_epoch AND failures + slow > 0
+        AND circuit_breaker_must_open(service, s.epoch, rule)
+    THEN
+        RETURN circuit_breaker_enter(service, 'open', circuit_breaker_break(s.opened_count, rule), why);
+    END IF;
+    RETURN circuit_breaker_message(s);
+END $$;
+
+-- A permit for one trial call of the whole fleet, or the seconds after which to ask again.
+CREATE FUNCTION circuit_breaker_claim(
+    service text, worker text, permit uuid, permitted int, lease float8
+) RETURNS json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    s circuit_breaker_states := circuit_breaker_locked(service);
+    message json;
+    wait float8;
+BEGIN
+    IF s.state NOT IN ('open', 'half_open') THEN
+        RETURN json_build_object('state', circuit_breaker_message(s), 'wait', 0);
+    END IF;
+    wait := extract(epoch FROM s.open_until - clock_timestamp());
+    IF s.state = 'open' AND wait > 0 THEN
+        RETURN json_build_object('state', circuit_breaker_message(s), 'wait', wait);
+    END IF;
+    DELETE FROM circuit_breaker_permits p
+    WHERE p.service_name = service AND p.lease_until <= clock_timestamp();
+    SELECT extract(epoch FROM min(p.lease_until) - clock_timestamp()) INTO wait
+    FROM circuit_breaker_permits p WHERE p.service_name = service HAVING count(*) >= permitted;
+    IF FOUND THEN
+        RETURN json_build_object('state', circuit_breaker_message(s), 'wait', greatest(0, wait));
+    END IF;
+    message := circuit_breaker_message(s);
+    IF s.state = 'open' THEN
+        message := circuit_breaker_enter(service, 'half_open', 0, 'its time open has passed');
+    END IF;
+    INSERT INTO circuit_breaker_permits (permit_id, service_name, worker_id, epoch, lease_until)
+    VALUES (
+        permit, service, worker, (message->>'epoch')::bigint,
+        clock_timestamp() + make_interval(secs => lease)
+    );
+    RETURN json_build_object('state', message, 'granted', true);
+END $$;
+
+-- How a trial call ended. Only the holder of a permit that has not run out decides anything.
+CREATE FUNCTION circuit_breaker_settle(
+    service text, permit uuid, verdict text, rule jsonb, why text
+) RETURNS json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    s circuit_breaker_states := circuit_breaker_locked(service);
+    in_time boolean;
+BEGIN
+    DELETE FROM circuit_breaker_permits p
+    WHERE p.permit_id = permit AND p.epoch = s.epoch
+    RETURNING p.lease_until > clock_timestamp() INTO in_time;
+    IF s.state = 'half_open' AND in_time THEN
+        IF verdict = 'succeeded' THEN
+            RETURN circuit_breaker_enter(service, 'closed', 0, why);
+        ELSIF verdict = 'failed' THEN
+            RETURN circuit_breaker_enter(
+                service, 'open', circuit_breaker_break(s.opened_count, rule), why
+            );
+        END IF;
+    END IF;
+    IF in_time IS NOT NULL THEN  -- a permit is free
+        PERFORM pg_notify('seawall_circuit_breakers', circuit_breaker_message(s)::text);
+    END IF;
+    RETURN circuit_breaker_message(s);
+END $$;
+
+-- An operator's will.
+CREATE FUNCTION circuit_breaker_force(
+    service text, new_state text, seconds float8, why text
+) RETURNS json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM circuit_breaker_locked(service);
+    RETURN circuit_breaker_enter(service, new_state, seconds, why);
+END $$;
+
+-- What a worker sees of all its services, and the state of all that there are.
+CREATE FUNCTION circuit_breaker_sync(
+    worker text, reports jsonb, forget_seconds float8
+) RETURNS SETOF json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO circuit_breaker_states (service_name)
+    SELECT r->>'service_name' FROM jsonb_array_elements(reports) r ORDER BY 1
+    ON CONFLICT DO NOTHING;
+    PERFORM circuit_breaker_keep_vote(
+        r->>'service_name', worker, (r->>'epoch')::bigint, (r->>'calls')::int,
+        (r->>'failures')::int, (r->>'slow')::int, (r->>'called')::boolean
+    ) FROM jsonb_array_elements(reports) r;
+    DELETE FROM circuit_breaker_votes v
+    WHERE (v.service_name, v.worker_id) IN (
+        SELECT o.service_name, o.worker_id FROM circuit_breaker_votes o
+        WHERE o.called_at < clock_timestamp() - make_interval(secs => forget_seconds)
+          AND o.worker_id <> worker
+        FOR UPDATE SKIP LOCKED
+    );
+    RETURN QUERY SELECT circuit_breaker_message(s) FROM circuit_breaker_states s;
+END $$;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (2, '0002_pre_circuit_breaker_fleet',
+    '7252908597f73a1a6328b6e1a0f3d3dc4b2de3b7105d1f629a4a1b68c1e6a02c',
+    '0.1.0');
+
+-- 0003_pre_fleet_tokens
+
+-- Tokens of the fleet's rate limiters and retry budgets. Workers take them in slices, ahead of need,
+-- so that no call waits for the database. Times are of this server's clock.
+
+CREATE TABLE fleet_tokens (
+    kind text NOT NULL CHECK (kind IN ('rate_limiter', 'retry_budget')),
+    name text NOT NULL,
+    tokens float8 NOT NULL CHECK (tokens >= 0),
+    refilled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (kind, name)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE fleet_tokens IS 'What the fleet may still spend, a row a rate limiter or retry budget.';
+COMMENT ON COLUMN fleet_tokens.kind IS 'rate_limiter: filled by time; retry_budget: filled by successes.';
+COMMENT ON COLUMN fleet_tokens.name IS 'Its name, the same in every worker.';
+COMMENT ON COLUMN fleet_tokens.tokens IS 'Left, those that workers hold not included (a budget: all).';
+COMMENT ON COLUMN fleet_tokens.refilled_at IS 'When time was last turned into tokens.';
+
+CREATE TABLE fleet_token_holders (
+    kind text NOT NULL,
+    name text NOT NULL,
+    worker_id text NOT NULL,
+    held float8 NOT NULL DEFAULT 0 CHECK (held >= 0),
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (kind, name, worker_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE fleet_token_holders IS 'The workers among which tokens are shared.';
+COMMENT ON COLUMN fleet_token_holders.kind IS 'rate_limiter or retry_budget.';
+COMMENT ON COLUMN fleet_token_holders.name IS 'Its name.';
+COMMENT ON COLUMN fleet_token_holders.worker_id IS 'The worker: host, process id and a random part.';
+COMMENT ON COLUMN fleet_token_holders.held IS 'Tokens that it has not said it spent; a budget: unused.';
+COMMENT ON COLUMN fleet_token_holders.seen_at IS 'When it last asked.';
+
+-- One worker's exchange: for each request it gets tokens, the seconds until there are more, and how
+-- many workers share them. A limiter's request says how many it wants (below 0: gives back), how
+-- many it holds and how many calls wait, which spend theirs at once; a budget's what was spent (below
+-- 0) and given back since the last exchange.
+--
+-- A limiter's tokens and those that workers hold are never more than its capacity together, so that
+-- the fleet's calls in any T seconds are no more than capacity + per_second * T.
+CREATE FUNCTION fleet_tokens_exchange(
+    worker text, requests jsonb, live_seconds float8
+) RETURNS SETOF json
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    r record;
+    t fleet_tokens;
+    this_moment timestamptz;
+    left_over float8;
+    room float8;
+    share float8;
+    granted float8;
+    others bigint;
+    held_by_others float8;
+BEGIN
+    FOR r IN
+        SELECT q.*, worker || '/' || q.part AS holder FROM jsonb_to_recordset(requests) AS q(
+            kind text, name text, part int, capacity float8, per_second float8, amount float8,
+            held float8, waiting float8, leaving boolean
+        ) ORDER BY q.kind, q.name, q.part  -- all workers lock the rows in the same order
+    LOOP
+        INSERT INTO fleet_tokens (kind, name, tokens) VALUES (r.kind, r.name, r.capacity)
+        ON CONFLICT DO NOTHING;
+        SELECT * INTO STRICT t FROM fleet_tokens f
+        WHERE f.kind = r.kind AND f.name = r.name FOR UPDATE;
+        this_moment := clock_timestamp();  -- after the wait for the row
+        DELETE FROM fleet_token_holders h
+        WHERE h.kind = r.kind AND h.name = r.name
+          AND (h.worker_id = r.holder
+               OR h.seen_at < this_moment - make_interval(secs => live_seconds));
+        SELECT count(*), coalesce(sum(h.held), 0) INTO others, held_by_others
+        FROM fleet_token_holders h WHERE h.kind = r.kind AND h.name = r.name;
+        IF r.kind = 'rate_limiter' THEN
+            room := greatest(0, r.capacity - held_by_others - r.held);
+            left_over := t.tokens + greatest(0, -r.amount)
+                + r.per_second * greatest(0, extract(epoch FROM this_moment - t.refilled_at));
+            left_over := least(room, left_over);
+            granted := floor(least(greatest(0, r.amount), left_over) + 1e-9);
+            left_over := greatest(0, left_over - granted);
+        ELSE
+            left_over := least(r.capacity, greatest(0, t.tokens + r.amount));
+            share := left_over / (others + 1);
+            -- Too few for a whole one each: drawn by lot, so that the fleet can use them.
+            granted := CASE WHEN share >= 1 THEN share WHEN random() < share THEN 1 ELSE 0 END;
+        END IF;
+        IF NOT r.leaving THEN
+            INSERT INTO fleet_token_holders (kind, name, worker_id, held, seen_at)
+            VALUES (r.kind, r.name, r.holder,
+                    CASE WHEN r.kind = 'rate_limiter'
+                         THEN greatest(0, r.held + granted - r.waiting) ELSE 0 END, this_moment);
+        END IF;
+        UPDATE fleet_tokens f SET tokens = left_over, refilled_at = this_moment
+        WHERE f.kind = r.kind AND f.name = r.name;
+        RETURN NEXT json_build_object(
+            'kind', r.kind, 'name', r.name, 'part', r.part,
+            'granted', granted, 'left', left_over, 'holders', others + 1,
+            'wait', CASE WHEN r.kind = 'rate_limiter' AND left_over < 1
+                         THEN (1 - left_over) / r.per_second ELSE 0 END
+        );
+    END LOOP;
+END $$;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (3, '0003_pre_fleet_tokens',
+    '8190b2a3e3c7074ec6080c1e1affc5c723d1bf7e249d6da5fd0d35d152653b35',
+    '0.1.0');
+
+-- 0004_pre_parking
+
+-- Calls put aside until their service can take them, and taken up by any worker.
+
+CREATE TABLE parked_calls (
+    call_id uuid PRIMARY KEY,
+    operation text NOT NULL CHECK (operation <> ''),
+    arguments json NOT NULL,
+    idempotency_key text,
+    not_before timestamptz NOT NULL,
+    status text NOT NULL DEFAULT 'parked' CHECK (status IN ('parked', 'running', 'dead')),
+    attempts int NOT NULL DEFAULT 0,
+    lease_id uuid,
+    lease_until timestamptz,
+    worker_id text,
+    error_type text,
+    reason text,
+    pipeline_id text,
+    run_id text,
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 70);
+COMMENT ON TABLE parked_calls IS 'Calls put aside, a row each until it has succeeded.';
+COMMENT ON COLUMN parked_calls.call_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN parked_calls.operation IS 'The name under which workers have registered it.';
+COMMENT ON COLUMN parked_calls.arguments IS 'Positional arguments and keywords, in the codec''s form.';
+COMMENT ON COLUMN parked_calls.idempotency_key IS 'The same call parked again under it is this row.';
+COMMENT ON COLUMN parked_calls.not_before IS 'When it may be taken up.';
+COMMENT ON COLUMN parked_calls.status IS 'parked, running (until its lease ends), or dead: given up.';
+COMMENT ON COLUMN parked_calls.attempts IS 'How often a worker has taken it up.';
+COMMENT ON COLUMN parked_calls.lease_id IS 'The taking that is under way: only its holder reports.';
+COMMENT ON COLUMN parked_calls.lease_until IS 'When another worker may take it; renewed while it runs.';
+COMMENT ON COLUMN parked_calls.worker_id IS 'The worker that took it up last.';
+COMMENT ON COLUMN parked_calls.error_type IS 'Classification of its last failure.';
+COMMENT ON COLUMN parked_calls.reason IS 'Its last failure, secrets masked.';
+COMMENT ON COLUMN parked_calls.pipeline_id IS 'The pipeline in whose scope it was parked.';
+COMMENT ON COLUMN parked_calls.run_id IS 'The run in whose scope it was parked.';
+COMMENT ON COLUMN parked_calls.parked_at IS 'When it was parked first.';
+COMMENT ON COLUMN parked_calls.updated_at IS 'Last change.';
+CREATE UNIQUE INDEX parked_calls_key ON parked_calls (operation, idempotency_key);
+CREATE INDEX parked_calls_due ON parked_calls (operation, not_before) WHERE status <> 'dead';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (4, '0004_pre_parking',
+    '64d3fc8315e28d99ce23343962519527493322ffdf69f20151cdce552dc74eb6',
+    '0.1.0');
+
+-- 0005_pre_leases
+
+-- Leases of checkpoints, state of sinks, history.
+SELECT;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (5, '0005_pre_leases',
+    '90eee0e41d4ba912eb278f81de31c8320bb3bc0e6e813f718e3764db537ff8ad',
+    '0.1.0');
+
+-- 0006_pre_quarantine_outcomes
+
+-- Outcomes of quarantined records.
+SELECT;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (6, '0006_pre_quarantine_outcomes',
+    'da9f39667933d413a4210382cd141e49aba966c7910cff6f83ecfaf0be371536',
+    '0.1.0');
+
+-- 0007_pre_quarantine_payloads
+
+-- Payloads of quarantined records: compressed, encrypted.
+SELECT;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (7, '0007_pre_quarantine_payloads',
+    'b68eb34b035193931df147040965d269459ec5bf81d801d203b3ca9cf234788c',
+    '0.1.0');
+
+-- 0008_pre_steps_outbox
+
+-- Steps of a run, and messages that commit with a batch.
+SELECT;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (8, '0008_pre_steps_outbox',
+    'efc4b436496bdeb570bc4076b197c752158729f7d25490fc0b2f45115c38f248',
+    '0.1.0');
+
+COMMIT;
