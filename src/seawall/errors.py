@@ -146,6 +146,17 @@ class StaleRunError(SeawallError):
     """Raised when a newer worker has taken over this step: nothing of this one can commit."""
 
 
+class StepHeldError(SeawallError):
+    """Raised when another worker holds the step's lease; says who, and for how long at least."""
+
+
+class ShutdownError(SeawallError):
+    """Raised when a step was stopped (``stop()``, a signal) before its source ended.
+
+    What was committed stays, and the step goes on from there when it is started again.
+    """
+
+
 class TooManyBadRecordsError(SeawallError):
     """Raised when a run's share of bad records passes what it tolerates; its position is intact.
 

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import asyncpg
 
-from seawall.checkpoint.store import Rejects
+from seawall.checkpoint.store import Rejects, StateOfSinks
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed
 
@@ -19,11 +19,24 @@ class Transaction:
 
     Every method of ``asyncpg.Connection`` is there (``execute``, ``fetch``, ``transaction`` for a
     savepoint, …). Belongs to the task of its batch; of no use after the block.
+
+    Attributes:
+        fence: the step's fencing token: grows each time that a worker opens it.
     """
 
-    def __init__(self, connection: Any, begin: str, loader: Loader, rejects: Rejects) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        begin: str,
+        loader: Loader,
+        rejects: Rejects,
+        fence: int,
+        sinks: StateOfSinks,
+    ) -> None:
         self._connection, self._begin = connection, begin
         self._loader, self._rejects = loader, rejects
+        self._sinks = sinks
+        self.fence = fence
         self._untouched = True
 
     def __getattr__(self, name: str) -> Any:
@@ -59,6 +72,14 @@ class Transaction:
         if rejections:
             await self._rejects(rejections, given)
         return len(given) - len(rejections)
+
+    def saved_state(self, name: str) -> Any:
+        """What a sink kept under ``name`` with the step's last commit; None at first."""
+        return self._sinks.saved.get(name)
+
+    def save_state(self, name: str, value: Any) -> None:
+        """Keep ``value`` (any JSON shape, small) under ``name`` with this batch's commit."""
+        self._sinks.changes[name] = value
 
     # -- for the loader and the unit of work ---------------------------------------------------
 
