@@ -927,12 +927,14 @@ ALTER TABLE checkpoints
     ADD COLUMN sink_state json,
     ADD COLUMN suspect_size int,
     ADD COLUMN suspect_rows bigint,
+    ADD COLUMN suspect_deaths int NOT NULL DEFAULT 0,
     ADD COLUMN finished_at timestamptz;
 COMMENT ON COLUMN checkpoints.position IS 'Position of the last record up to which all are committed; json keeps it as it was written.';
 COMMENT ON COLUMN checkpoints.ahead IS 'Batches beyond the position: [first, last, done]; not done: given to a sink outside this database.';
 COMMENT ON COLUMN checkpoints.sink_state IS 'What sinks keep with the batch, by name, such as a file and its length.';
 COMMENT ON COLUMN checkpoints.suspect_size IS 'Records a batch may have while one is suspected of killing its worker.';
 COMMENT ON COLUMN checkpoints.suspect_rows IS 'Records still under that suspicion.';
+COMMENT ON COLUMN checkpoints.suspect_deaths IS 'Attempts at the very next record, alone in its batch, that no worker has outlived.';
 COMMENT ON COLUMN checkpoints.starts_without_commit IS 'Openings that neither committed nor ended in order: a batch that kills its worker shows here.';
 COMMENT ON COLUMN checkpoints.finished_at IS 'When the source was last read to its end.';
 
@@ -969,7 +971,7 @@ COMMENT ON COLUMN checkpoint_history.saved_at IS 'When it was saved.';
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     (5, '0005_pre_leases',
-    '496376bbc474701eaae2f463379978fd232215a15160592cf0f7ae8c11b22c40',
+    '862f0fa2e323130d17c1beb977e0d12f6005b274338f6772afe972d9f0f06953',
     '0.1.0');
 
 -- 0006_pre_quarantine_outcomes

@@ -75,17 +75,19 @@ class Span:
     done: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
     """A batch somewhere in the next ``rows`` records has killed its worker.
 
     Attributes:
         size: records a batch may have until they are behind.
         rows: records still under suspicion.
+        deaths: attempts at the very next record that the worker did not outlive.
     """
 
     size: int
     rows: int
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

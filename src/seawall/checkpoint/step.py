@@ -85,6 +85,7 @@ class Step:
         self._sizes = BatchSize(self._options.strategy, self._options.size)
         self._ending = Ending(key, self._options.grace_seconds, clock)
         self._unlisten: Callable[[], None] | None = None
+        self._tried: str | None = None
         self._ended = self._aside_done = False
 
     # -- opening and closing -----------------------------------------------------------------
@@ -212,6 +213,9 @@ class Step:
             raise self._ending.lost
         self._observer.begun(batch.id)
         try:
+            if self._sizes.limit == 1 and batch.records and self._tried != batch.id:
+                self._tried = batch.id  # again in this process: it did not end it
+                await self._opened()[0].attempt()
             return await batch.lane.begin(batch.id, rejects, sinks)
         except BaseException:
             self.ended(batch)

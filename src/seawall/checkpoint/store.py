@@ -130,6 +130,14 @@ class StepSession(Protocol):
         """
         ...
 
+    async def attempt(self) -> None:
+        """Write down that the next record, alone under suspicion, is about to be tried.
+
+        Raises:
+            StaleRunError: another worker has opened the step since.
+        """
+        ...
+
     async def release(self, *, finished: bool) -> None:
         """Give the lease back, in order; ``finished``: the source was read to its end."""
         ...

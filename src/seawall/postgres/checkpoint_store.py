@@ -23,7 +23,7 @@ from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
-from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming
+from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming, is_left_behind
 from seawall.quarantine import codec
 
 _logger = logging.getLogger("seawall.checkpoint")
@@ -41,7 +41,7 @@ ON CONFLICT (run_id, step, partition) DO NOTHING
 """
 
 _HOLDER = """
-SELECT l.owner, l.process,
+SELECT l.checkpoint_id, l.fence, l.owner, l.process,
        extract(epoch FROM l.lease_until - clock_timestamp())::float8 AS seconds
 FROM {schema}.checkpoints c JOIN {schema}.checkpoint_leases l USING (checkpoint_id)
 WHERE c.run_id = $1 AND c.step = $2 AND c.partition = $3 AND l.lease_until > clock_timestamp()
@@ -49,8 +49,8 @@ WHERE c.run_id = $1 AND c.step = $2 AND c.partition = $3 AND l.lease_until > clo
 
 _LOCK = """
 SELECT checkpoint_id, fence, version, position, ahead, sink_state, state_version, suspect_size,
-       suspect_rows, read_count, write_count, skip_count, batch_count, retry_count, start_count,
-       starts_without_commit
+       suspect_rows, suspect_deaths, read_count, write_count, skip_count, batch_count, retry_count,
+       start_count, starts_without_commit
 FROM {schema}.checkpoints
 WHERE run_id = $1 AND step = $2 AND partition = $3
 FOR UPDATE
@@ -173,7 +173,7 @@ class PostgresCheckpointStore:
     async def _holder(self, connection: Any, key: StepKey) -> _Holder | None:
         query = in_schema(_HOLDER, self.database.schema)
         row = await connection.fetchrow(query, key.run_id, key.step, key.partition)
-        if row is None or process.is_dead(row["process"]):
+        if row is None or is_left_behind(row):
             return None
         return _Holder(row["owner"], row["seconds"])
 
@@ -332,7 +332,9 @@ def _progress(row: Any) -> Progress:
         ),
         counters=_counters(row),
         sink_state=decoded(row["sink_state"]) or {},
-        suspicion=None if size is None else Suspicion(size, row["suspect_rows"]),
+        suspicion=None
+        if size is None
+        else Suspicion(size=size, rows=row["suspect_rows"], deaths=row["suspect_deaths"]),
     )
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from seawall import process
 from seawall.checkpoint.model import Checkpoint, StepKey
 from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres import audit
 from seawall.postgres.checkpoint_store import checkpoint_of
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
+from seawall.postgres.step_session import is_left_behind
 
 _LIST = """
 SELECT h.checkpoint_id, c.run_id, c.step, c.partition, h.position, h.checkpoint_data, h.read_count,
@@ -21,7 +21,7 @@ ORDER BY h.version DESC
 
 _LOCK = """
 SELECT c.checkpoint_id, c.version, c.position,
-       coalesce(l.lease_until > clock_timestamp(), false) AS held, l.owner, l.process
+       coalesce(l.lease_until > clock_timestamp(), false) AS held, l.owner, l.process, l.fence
 FROM {schema}.checkpoints c LEFT JOIN {schema}.checkpoint_leases l USING (checkpoint_id)
 WHERE c.run_id = $1 AND c.step = $2 AND c.partition = $3
 FOR UPDATE OF c
@@ -74,7 +74,7 @@ class PostgresHistoryStore:
                 )
                 if row is None:
                     raise CheckpointError(f"there is no checkpoint of {key}")
-                if row["held"] and not force and not process.is_dead(row["process"]):
+                if row["held"] and not force and not is_left_behind(row):
                     raise StepHeldError(
                         f"step {key.step!r} of run {key.run_id!r} is at work in {row['owner']}: "
                         "stop it first, or pass force=True, after which it can commit nothing more"

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+from seawall import process
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
 from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects, StateOfSinks
 from seawall.clock import MACHINE_CLOCK, Clock
@@ -41,7 +43,7 @@ _SAVE = """
 UPDATE {schema}.checkpoints
 SET position = $4, read_count = $5, write_count = $6, skip_count = $7, batch_count = $8,
     retry_count = $9, ahead = $10, sink_state = $11, suspect_size = $12, suspect_rows = $13,
-    state_version = $14, version = version + 1, starts_without_commit = 0,
+    suspect_deaths = 0, state_version = $14, version = version + 1, starts_without_commit = 0,
     updated_at = clock_timestamp()
 WHERE checkpoint_id = $1 AND fence = $2 AND version = $3
 """
@@ -57,13 +59,29 @@ WITH released AS (
 UPDATE {schema}.checkpoints
 SET status = CASE WHEN $3 THEN 'finished' ELSE status END,
     finished_at = CASE WHEN $3 THEN clock_timestamp() ELSE finished_at END,
-    starts_without_commit = 0, updated_at = clock_timestamp()
+    starts_without_commit = 0, suspect_deaths = 0, updated_at = clock_timestamp()
+WHERE checkpoint_id = $1 AND fence = $2
+"""
+
+_ATTEMPT = """
+UPDATE {schema}.checkpoints SET suspect_deaths = suspect_deaths + 1
 WHERE checkpoint_id = $1 AND fence = $2
 """
 
 _SETTLE_FOR = 60.0  # seconds to wait for the server after a lost COMMIT
 _SETTLE_PAUSE = 0.1
 _SINK_STATE_LIMIT = 65_536  # bytes: it is written with every batch
+
+
+# The steps that this process has open: a lease of its own that is not among them was left behind.
+_open_here: set[tuple[UUID, int]] = set()
+
+
+def is_left_behind(holder: Any) -> bool:
+    """Whether a lease (a row with fence and process) belongs to a worker that is no more."""
+    if holder["process"] == process.identity():
+        return (holder["checkpoint_id"], holder["fence"]) not in _open_here
+    return process.is_dead(holder["process"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,7 @@ class PostgresStepSession:
         self._version = state.version
         self._save = in_schema(_SAVE, database.schema)
         self._lanes = [PostgresLane(self, connection)]
+        _open_here.add((state.checkpoint_id, state.fence))
         self._renewed_at = self._remembered_at = clock.monotonic()
 
     def lanes(self, number: int) -> Sequence["PostgresLane"]:
@@ -219,6 +238,12 @@ class PostgresStepSession:
             raise self._stale()
         self._renewed_at = self._clock.monotonic()
 
+    async def attempt(self) -> None:
+        connection = await self._lanes[0].usable()
+        query, state = in_schema(_ATTEMPT, self.database.schema), self.state
+        if await connection.execute(query, state.checkpoint_id, state.fence) != "UPDATE 1":
+            raise self._stale()
+
     async def release(self, *, finished: bool) -> None:
         connection = await self._lanes[0].usable()
         query, state = in_schema(_RELEASE, self.database.schema), self.state
@@ -239,6 +264,7 @@ class PostgresStepSession:
         return {row["key"]: row["records"] for row in rows}
 
     async def aclose(self) -> None:
+        _open_here.discard((self.state.checkpoint_id, self.state.fence))
         for lane in self._lanes:
             await lane.aclose()
 

@@ -71,7 +71,9 @@ PLANS = {
         (KEY, 1, 1, "1", 0, 0, 0, 0, 0, None, None, None, None, 1), "checkpoints_pkey",
     ),
     "renewal of a lease": (step_session._RENEW, (KEY, 1, 30.0), "checkpoint_leases_pkey"),
-    "who holds a step": (checkpoint_store._HOLDER, ("r7", "a", 0), "checkpoints_step"),
+    "who holds a step": (
+        checkpoint_store._HOLDER, ("r7", "a", 0), ("checkpoints_step", "checkpoint_leases_pkey"),
+    ),
     "settling of a commit": (step_session._SETTLE, (KEY,), "checkpoints_pkey"),
     "quarantine of a step": (
         quarantine_store.BY_REASON, ("r7", "a", 0), "quarantined_records_run",
@@ -147,9 +149,11 @@ async def test_checkpoint_saves_stay_on_their_page(connection):
         "SELECT gen_random_uuid(), 'r', 's', n FROM generate_series(1, 300) n "
         "RETURNING checkpoint_id"
     )
-    save = in_schema(checkpoint_store._SAVE, "seawall")
+    save = in_schema(step_session._SAVE, "seawall")
     for n, row in enumerate(keys):
-        await connection.execute(save, row["checkpoint_id"], 0, 0, str(n), n, n, 0, 1, 0)
+        await connection.execute(
+            save, row["checkpoint_id"], 0, 0, str(n), n, n, 0, 1, 0, None, None, None, None, 1
+        )
     await connection.execute("SELECT pg_stat_force_next_flush()")
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     row = await connection.fetchrow(
