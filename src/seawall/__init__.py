@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from seawall.bulkhead import Gradient as Gradient
     from seawall.checkpoint import Batch as Batch
     from seawall.checkpoint import Checkpoint as Checkpoint
+    from seawall.checkpoint import CheckpointStrategy as CheckpointStrategy
+    from seawall.checkpoint import Step as Step
+    from seawall.checkpoint import StepProgress as StepProgress
     from seawall.checkpoint import StreamReport as StreamReport
+    from seawall.checkpoint import Tolerance as Tolerance
+    from seawall.checkpoint import WhenHeld as WhenHeld
     from seawall.circuitbreaker import CircuitBreaker as CircuitBreaker
     from seawall.circuitbreaker import CircuitState as CircuitState
     from seawall.classification import Classifier as Classifier
@@ -42,7 +47,9 @@ if TYPE_CHECKING:
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
+    from seawall.errors import ShutdownError as ShutdownError
     from seawall.errors import StaleRunError as StaleRunError
+    from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
@@ -51,6 +58,8 @@ if TYPE_CHECKING:
     from seawall.policies import PolicyRegistry as PolicyRegistry
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
     from seawall.ratelimiter import RateLimiter as RateLimiter
+    from seawall.records import Malformed as Malformed
+    from seawall.records import RecordSource as RecordSource
     from seawall.retry import CallRecord as CallRecord
     from seawall.retry import Jitter as Jitter
     from seawall.retry import RetryBudget as RetryBudget
@@ -63,21 +72,23 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bulkhead": "AIMD Bulkhead Gradient",
-    "checkpoint": "Batch Checkpoint StreamReport",
+    "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
+    "WhenHeld",
     "circuitbreaker": "CircuitBreaker CircuitState",
     "classification": "Classifier ErrorType",
     "config": "RecoveryConfig",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
     "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
-    "RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
-    "UnsupportedServerError",
+    "RetryBudgetExhaustedError SeawallError ShutdownError StaleRunError StepHeldError "
+    "TooManyBadRecordsError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "quarantine.reprocess": "ReprocessMetrics",
     "ratelimiter": "RateLimiter",
+    "records": "Malformed RecordSource",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
     "record_calls retrying",
 }
