@@ -102,6 +102,10 @@ class Step:
                 self.bad_by_reason.update(await session.quarantined_for(reasons))
             tasks = self._tasks = await anyio.create_task_group().__aenter__()
         except BaseException:
+            if self._session is not None:
+                # The lease runs out by itself, or is known to be nobody's in this process.
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_RELEASE_SECONDS):
+                    await self._session.aclose()
             current_scope.reset(self._scope_token)
             raise
         self._opened_with = session.state.progress

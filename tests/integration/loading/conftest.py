@@ -1,6 +1,7 @@
 import asyncpg
 import pytest
 
+from seawall.checkpoint.ledger import SinkState
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.transaction import Transaction
 
@@ -23,7 +24,7 @@ class Loading:
                 assert rejection.index not in told, "a record was rejected twice"
                 told[rejection.index] = rejection
 
-        transaction = Transaction(self.connection, BEGIN, self.loader, rejects)
+        transaction = Transaction(self.connection, BEGIN, self.loader, rejects, 1, SinkState({}))
         await transaction.begin()
         try:
             if after is not None:
