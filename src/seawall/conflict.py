@@ -1,0 +1,1 @@
+"""What an upsert does with a record whose key is there already."""
