@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,15 +15,19 @@ from seawall.errors import InvalidConfigError, StaleRunError
 from seawall.sink import FileSink, committed_files
 from support.sinks import Died, DyingDisk, Ledger, hidden, numbers_in
 
-
 # What a replaced worker hears; the last where the new one's first file has appeared.
 REFUSED = (StaleRunError, InvalidConfigError)
+
+
+class Direct(FileSink):
+    async def _run(self, work):
+        return work()  # no threads: thousands of steps
 
 
 class Worker:
     def __init__(self, ledger, folder, options, trash):
         self.disk = DyingDisk(trash=trash)
-        self.sink = FileSink(folder, _disk=self.disk, **options)
+        self.sink = Direct(folder, _disk=self.disk, **options)
         self.step = ledger.open(self.disk)
 
 
@@ -79,14 +84,17 @@ class FileSinkMachine(RuleBasedStateMachine):
         """It writes on, tries to commit, tries again, tries to finish."""
         if not self.frozen:
             return
-        worker, transaction, tx = data.draw(st.sampled_from(self.frozen))
+        worker, transaction, tx = self.frozen.pop(data.draw(st.integers(0, len(self.frozen) - 1)))
         with contextlib.suppress(*REFUSED):
             self.runner.run(worker.sink.write(tx, [-2] * count))
-        with contextlib.suppress(*REFUSED, StopAsyncIteration):
+        with contextlib.suppress(*REFUSED):
             self.runner.run(transaction.__aexit__(None, None, None))
-        for again in (self._write(worker, count, 1), worker.sink.finish(worker.step)):
+        for again in (
+            lambda: self._write(worker, count, 1),
+            lambda: worker.sink.finish(worker.step),
+        ):
             with contextlib.suppress(*REFUSED):
-                self.runner.run(again)
+                self.runner.run(again())
 
     @rule()
     def finish(self):
@@ -124,5 +132,7 @@ class FileSinkMachine(RuleBasedStateMachine):
                 shutil.rmtree(self.root)
 
 
-FileSinkMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
-TestFileSinkModel = FileSinkMachine.TestCase
+FileSinkMachine.TestCase.settings = settings(
+    max_examples=200, stateful_step_count=25, deadline=None
+)
+TestFileSinkModel = pytest.mark.timeout(120)(FileSinkMachine.TestCase)

@@ -8,7 +8,7 @@ says so, by whoever comes next.
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Writer:
         self._layout, self._rules, self._disk = layout, rules, disk
         self._fence = 0
         self._owner = ""
+        self._fresh = True
         self._descriptor: int | None = None
         self._number = 0  # of the file that the descriptor is of
         self._mine: set[int] = set()  # files in progress that this fence has on disk
@@ -90,11 +91,7 @@ class Writer:
         path = self._path(number)
         taken = self._layout.finished(number)
         if taken.exists():
-            raise InvalidConfigError(
-                f"{taken} is there already, from another run, step or partition, from behind the "
-                "checkpoint that this one was resumed from, or from a worker that has taken over: "
-                "give each run, step and partition a folder or a name of its own"
-            )
+            self._refuse(taken)
         try:
             descriptor = self._disk.create(path)
         except FileExistsError:
@@ -106,6 +103,17 @@ class Writer:
         self._descriptor, self._number = descriptor, number
         self._mine.add(number)
         return OpenFile(number, self._fence)
+
+    def _refuse(self, taken: Path) -> NoReturn:
+        if self._fresh:
+            raise InvalidConfigError(
+                f"{taken} is there already, and this step has written nothing yet: give each run, "
+                "step and partition a folder or a name of its own"
+            )
+        raise StaleRunError(
+            f"{taken} is there already: another worker has taken over the step (or the step was "
+            "resumed from an earlier checkpoint: then move away the files behind it)"
+        )
 
     def append(self, data: bytes, offset: int) -> None:
         self._disk.write(self._held(), data, offset)
@@ -130,7 +138,7 @@ class Writer:
         if base.fence > fence:
             raise StaleRunError(_STALE)
         self._own(fence)
-        self._owner = base.owner
+        self._owner, self._fresh = base.owner, base.fence == 0
         self._disk.make_folder(self._layout.folder)
         state = replace(base, fence=fence)
         if committed:
