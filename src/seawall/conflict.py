@@ -54,6 +54,18 @@ class OnConflict:
 OnConflictOption = Literal["nothing", "update"] | OnConflict
 
 
+def check_on_conflict(option: object) -> None:
+    """Refuse what is no ``OnConflictOption``, nor None.
+
+    Raises:
+        InvalidConfigError: says what is.
+    """
+    if option not in (None, "nothing", "update") and not isinstance(option, OnConflict):
+        raise InvalidConfigError(
+            f"on_conflict={option!r}: must be 'nothing', 'update', an OnConflict, or None"
+        )
+
+
 def _names(option: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise InvalidConfigError(f"{option}={value!r}: must be a list of column names")

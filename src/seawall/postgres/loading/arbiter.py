@@ -126,10 +126,6 @@ def resolve(
         return _nothing(target, every, columns)
     if option == "update":
         option = OnConflict()
-    if not isinstance(option, OnConflict):
-        raise InvalidConfigError(
-            f"on_conflict={option!r}: must be 'nothing', 'update', an OnConflict, or None"
-        )
     arbiter = _arbiter(target, every, option)
     loaded = frozenset(column.number for column in columns)
     lacking = sorted(c.name for c in target.columns if c.number in arbiter.columns - loaded)

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from seawall.checkpoint.model import Rejection
+from seawall.conflict import OnConflictOption, check_on_conflict
+from seawall.postgres.loading.arbiter import indexes, resolve
 from seawall.postgres.loading.faults import is_about_a_record
 from seawall.postgres.loading.isolate import isolate
 from seawall.postgres.loading.rejection import reject
 from seawall.postgres.loading.shape import Shaped, shape
 from seawall.postgres.loading.stage import STAGE_REFUSED, Attempts, Expectations, Stage
 from seawall.postgres.loading.target import Column, Target, constraints, describe
+from seawall.postgres.loading.upsert import Upserting
 from seawall.postgres.loading.violations import (
     NUMBER,
     UNIQUE_VIOLATION,
@@ -26,23 +29,32 @@ class Loader:
     """Loads into any table, and remembers what to expect of each; one for each opened step."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, Expectations] = {}
+        self._tables: dict[tuple[str, OnConflictOption | None], Expectations] = {}
 
     async def load(
-        self, unit: Attempts, table: str, records: Sequence[Any], names: Sequence[str] | None
+        self,
+        unit: Attempts,
+        table: str,
+        records: Sequence[Any],
+        names: Sequence[str] | None,
+        on_conflict: OnConflictOption | None = None,
     ) -> list[Rejection]:
         """Copy ``records`` into ``table`` but for those returned.
 
         Raises:
             MissingTableError: no such table or column.
+            InvalidConfigError: ``on_conflict`` doesn't fit the table.
             asyncpg.PostgresError: whatever is not about a record (rights, disk, connection).
         """
-        expected = self._tables.get(table)
+        check_on_conflict(on_conflict)
+        expected = self._tables.get((table, on_conflict))
         if expected is None:
             target = await describe(unit.connection, table)
-            expected = self._tables[table] = Expectations(target)
+            expected = self._tables[table, on_conflict] = Expectations(target)
         if not records:
             return []
+        if on_conflict is not None:
+            return await _upsert(unit, expected, table, records, names, on_conflict)
         if not expected.dirty:
             shaped = shape(records, expected.target, names)
             if not shaped.misfits and await _copied(unit, expected.target, shaped):
@@ -55,6 +67,29 @@ class Loader:
             found[number].append(violation)
         await _Dirty(unit, expected, shaped, found).load()
         return [reject(number, found[number]) for number in sorted(found)]
+
+
+async def _upsert(
+    unit: Attempts,
+    expected: Expectations,
+    table: str,
+    records: Sequence[Any],
+    names: Sequence[str] | None,
+    on_conflict: OnConflictOption,
+) -> list[Rejection]:
+    if expected.dirty:
+        expected.target = await describe(unit.connection, table)
+        expected.upserts.clear()
+    shaped = shape(records, expected.target, names)
+    key = tuple(column.name for column in shaped.columns)
+    if key not in expected.upserts:
+        every = await indexes(unit.connection, expected.target)
+        expected.upserts[key] = resolve(expected.target, every, shaped.columns, on_conflict)
+    found: Found = defaultdict(list)
+    for number, violation in shaped.misfits.items():
+        found[number].append(violation)
+    await Upserting(unit, expected, shaped, found, expected.upserts[key]).load()
+    return [reject(number, found[number]) for number in sorted(found)]
 
 
 async def _copied(unit: Attempts, target: Target, shaped: Shaped) -> bool:

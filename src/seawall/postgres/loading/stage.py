@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from seawall.postgres.loading.arbiter import Upsert
 from seawall.postgres.loading.faults import is_about_a_record
 from seawall.postgres.loading.isolate import isolate
 from seawall.postgres.loading.rejection import Violation
@@ -26,13 +27,15 @@ class Attempts(Protocol):
 class Expectations:
     """What earlier batches of a step met in one table, so that the next looks there first."""
 
-    __slots__ = ("bad_keys", "bad_values", "dirty", "target")
+    __slots__ = ("bad_keys", "bad_values", "dirty", "repeats", "target", "upserts")
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.dirty = False  # the last batch had bad records: don't try the plain COPY
         self.bad_values = False  # values that can't be sent: test them before sending
         self.bad_keys = False  # repeated keys: ask for them before inserting
+        self.repeats = False  # an upsert's keys are repeated in a batch: ask which
+        self.upserts: dict[tuple[str, ...], Upsert] = {}  # by the columns that are loaded
 
 
 # The temporary table was refused, or a question put to it was (a parent that may not be read, a
