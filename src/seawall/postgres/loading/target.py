@@ -18,6 +18,8 @@ class Column:
         typmod: the type's length or precision as the catalog has it, -1 for none.
         domain: the domain's name as SQL, or None.
         labels: an enum's labels.
+        array_sql: the array of the type, without length or precision (a cast would cut off what
+            an assignment refuses); None where elements are no plain values.
     """
 
     number: int
@@ -31,6 +33,7 @@ class Column:
     domain_not_null: bool
     labels: frozenset[str] | None
     identity_always: bool
+    array_sql: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,9 @@ SELECT a.attnum AS number, a.attname AS name, a.attnotnull AS not_null,
        coalesce(b.typname, t.typname) AS type_name,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
             ELSE format_type(a.atttypid, a.atttypmod) END AS type_sql,
+       CASE WHEN coalesce(b.typtype, t.typtype) IN ('b', 'e')
+                 AND coalesce(b.typcategory, t.typcategory) <> 'A'
+            THEN format_type(coalesce(b.oid, t.oid), -1) || '[]' END AS array_sql,
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod,
        CASE WHEN t.typtype = 'd' THEN format_type(a.atttypid, a.atttypmod) END AS domain,
        t.typtype = 'd' AND t.typnotnull AS domain_not_null,
@@ -203,6 +209,7 @@ async def describe(connection: Any, table: str) -> Target:
             domain_not_null=each["domain_not_null"],
             labels=None if each["labels"] is None else frozenset(each["labels"]),
             identity_always=each["identity_always"],
+            array_sql=each["array_sql"],
         )
         for each in await connection.fetch(_COLUMNS, row["oid"])
     )

@@ -1,10 +1,10 @@
 """Loading by INSERT … ON CONFLICT: many at once where that is the same as one after the other.
 
 A record loaded alone meets what all records before it have left in the table. One statement gives
-the same where no two of its records meet each other. So the batch goes into the temporary table
-and in with one statement; records that repeat a key follow in further ones. Where that fails, the
-catalog tells which records are bad in themselves, and which could meet another one: those few are
-loaded one after the other, by a loop in the server, and so are all where the catalog can't tell.
+the same where no two of its records meet each other. So the batch goes in with one statement, from
+arrays or from the temporary table; records that repeat a key follow in further ones. Where that
+fails, the catalog tells which records are bad in themselves, and which could meet another one:
+those few are loaded one after the other, by a loop in the server; all are, where it can't tell.
 """
 
 import functools
@@ -20,6 +20,7 @@ from seawall.postgres.loading.one_by_one import loop, rejected
 from seawall.postgres.loading.shape import Shaped
 from seawall.postgres.loading.stage import STAGE_REFUSED, Attempts, Expectations, Stage
 from seawall.postgres.loading.target import constraints
+from seawall.postgres.loading.unnest import SLICE, columnwise, statement
 from seawall.postgres.loading.violations import NUMBER, Found, StagedRecords
 from seawall.postgres.names import quote
 
@@ -51,7 +52,8 @@ class Upserting:
                 if expected.bad_values:
                     await self._stage.test_values()
                 await self._unit.attempt(self._in_parts)
-        except STAGE_REFUSED:
+        except (*STAGE_REFUSED, asyncpg.InternalClientError):
+            # The latter: a codec of the user's own that COPY has no use for, since it is a text's.
             await self._singly()
         expected.dirty = bool(self._found)
 
@@ -87,9 +89,25 @@ class Upserting:
 
     async def _at_once(self) -> None:
         """The way of a batch that has nothing bad."""
+        if not self._expected.repeats and await self._as_arrays():
+            return
         await self._stage.create()
         await self._stage.copy(self._stage.good())
         await self._split(await self._repeats() if self._expected.repeats else [], ())
+
+    async def _as_arrays(self) -> bool:
+        """Load without the temporary table, where the values allow it."""
+        query = statement(self._target, self._columns, self._upsert.clause)
+        slices = [
+            columnwise(self._columns, self._rows[start : start + SLICE])
+            for start in range(0, len(self._rows), SLICE)
+        ]
+        arrays = [each for each in slices if each is not None]
+        if len(arrays) < len(slices):
+            return False
+        for values in arrays:
+            await self._unit.connection.execute(query, *values)
+        return True
 
     async def _repeats(self) -> list[list[int]]:
         """Numbers of the records that have the same key, for each such key."""
