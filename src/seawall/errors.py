@@ -182,6 +182,10 @@ class CodecError(SeawallError, TypeError):
     """Raised when a record holds a value that can't be stored and brought back equal."""
 
 
+class SinkError(SeawallError):
+    """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
+
+
 class DatabaseUnavailableError(SeawallError, ConnectionError):
     """Raised when PostgreSQL can't be reached; says which server and what to do."""
 

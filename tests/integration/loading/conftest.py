@@ -15,7 +15,7 @@ class Loading:
         self.connection, self.table = connection, table
         self.loader = Loader()
 
-    async def load(self, records, columns=None, *, after=None):
+    async def load(self, records, columns=None, *, after=None, on_conflict=None):
         """The rejections by record number; the transaction is committed."""
         told = {}
 
@@ -29,7 +29,7 @@ class Loading:
         try:
             if after is not None:
                 await after(transaction)
-            loaded = await transaction.load(self.table, records, columns)
+            loaded = await transaction.load(self.table, records, columns, on_conflict=on_conflict)
         except BaseException:
             await transaction.rollback()
             raise
