@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
+    from seawall.errors import SourceChangedError as SourceChangedError
+    from seawall.errors import SourceError as SourceError
     from seawall.errors import StaleRunError as StaleRunError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from seawall.policies import PolicyRegistry as PolicyRegistry
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
     from seawall.ratelimiter import RateLimiter as RateLimiter
+    from seawall.records import Malformed as Malformed
+    from seawall.records import RecordSource as RecordSource
     from seawall.retry import CallRecord as CallRecord
     from seawall.retry import Jitter as Jitter
     from seawall.retry import RetryBudget as RetryBudget
@@ -60,6 +64,10 @@ if TYPE_CHECKING:
     from seawall.retry import StopReason as StopReason
     from seawall.retry import record_calls as record_calls
     from seawall.retry import retrying as retrying
+    from seawall.source import CsvSource as CsvSource
+    from seawall.source import FilesSource as FilesSource
+    from seawall.source import JsonLinesSource as JsonLinesSource
+    from seawall.source import skip_forward as skip_forward
 
 _HOMES = {
     "bulkhead": "AIMD Bulkhead Gradient",
@@ -70,16 +78,18 @@ _HOMES = {
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
     "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
-    "RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
-    "UnsupportedServerError",
+    "RetryBudgetExhaustedError SeawallError SourceChangedError SourceError StaleRunError "
+    "TooManyBadRecordsError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "quarantine.reprocess": "ReprocessMetrics",
     "ratelimiter": "RateLimiter",
+    "records": "Malformed RecordSource",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
     "record_calls retrying",
+    "source": "CsvSource FilesSource JsonLinesSource skip_forward",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
