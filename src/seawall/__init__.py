@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
+    from seawall.postgres.table_source import TableSource as TableSource
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
     from seawall.ratelimiter import RateLimiter as RateLimiter
     from seawall.records import Malformed as Malformed
@@ -84,6 +85,7 @@ _HOMES = {
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
+    "postgres.table_source": "TableSource",
     "quarantine.reprocess": "ReprocessMetrics",
     "ratelimiter": "RateLimiter",
     "records": "Malformed RecordSource",
