@@ -98,7 +98,6 @@ def test_csv_read_in_pieces_is_what_the_csv_module_reads(
             **more,
         )
 
-    # An escape before the end of a line is where the csv module itself loses its way.
     decoded = content.decode()
     expected = [
         row

@@ -167,7 +167,7 @@ async def test_file_source_memory_is_bounded_by_its_chunks(tmp_path, packed):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 16_000_000
+    assert peak < 32_000_000  # a chunk's 65,536 records, twice; all together take 150 MB
 
 
 async def test_file_source_lets_others_run(tmp_path):
