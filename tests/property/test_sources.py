@@ -73,11 +73,12 @@ def stored(rows, form, line_end, last):
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
     sizes,
     st.data(),
 )
 def test_csv_read_in_pieces_is_what_the_csv_module_reads(
-    run, folder, table, form, line_end, last, packed, size, data
+    run, folder, table, form, line_end, last, packed, strict, size, data
 ):
     width, rows = table
     names = [f"c{n}" for n in range(width)]
@@ -85,33 +86,27 @@ def test_csv_read_in_pieces_is_what_the_csv_module_reads(
     path = folder / "table.csv"
     path.write_bytes(gzip.compress(content) if packed else content)
 
-    def source(**more):
+    def source():
         compression = "gzip" if packed else "none"
         return CsvSource(
-            path,
-            header=False,
-            names=names,
-            chunk_bytes=size,
-            compression=compression,
-            strict=False,
-            **form,
-            **more,
-        )
+            path, header=False, names=names, chunk_bytes=size, compression=compression,
+            strict=strict, **form,
+        )  # fmt: skip
 
-    decoded = content.decode()
-    expected = [
-        row
-        for row in csv.reader(io.StringIO(decoded.removeprefix("\ufeff"), newline=""), **form)
-        if row
-    ]
     found = run(read(source()))
     positions = [position for position, _ in found]
     assert positions == sorted(set(positions))
-    for (_, record), row in zip(found, expected, strict=True):
-        if isinstance(record, Malformed):
-            assert len(row) != width
-        else:
-            assert list(record.values()) == row
+    text = io.StringIO(content.decode().removeprefix("\ufeff"), newline="")
+    try:
+        expected = [row for row in csv.reader(text, strict=strict, **form) if row]
+    except csv.Error:  # not all that the module writes does it read back
+        expected = None
+    if expected is not None:
+        for (_, record), row in zip(found, expected, strict=True):
+            if isinstance(record, Malformed):
+                assert len(row) != width
+            else:
+                assert list(record.values()) == row
     stop = data.draw(st.integers(0, len(found)))
     before = run(read(source(), limit=stop)) if stop else []
     after = positions[stop - 1] if stop else None

@@ -90,7 +90,7 @@ class CsvParser:
             if dicts is not None:
                 return self._simple(lines, dicts), lines.ends[-1] - start
             self._careful = _CAREFUL_CHUNKS
-        return self._one_by_one(lines, lines.hopeless_before(self._limit, final=final))
+        return self._one_by_one(lines, final=final)
 
     def _simple(self, lines: CsvLines, dicts: list[dict[str, str]]) -> list[Positioned]:
         records: list[Any] = dicts
@@ -101,12 +101,15 @@ class CsvParser:
             ]
         return list(zip(lines.ends[1:], records, strict=True))
 
-    def _one_by_one(self, lines: CsvLines, hopeless_before: int) -> tuple[list[Positioned], int]:
+    def _one_by_one(self, lines: CsvLines, *, final: bool) -> tuple[list[Positioned], int]:
         records: list[Positioned] = []
         names, width, ends = self._names, self._width, lines.ends
         is_plain = not self._converters and not lines.undecodable
+        hopeless_before = lines.hopeless_before(self._limit, final=final)
         used = 0
-        for first, behind, row in rows_of(self._form, lines.texts, hopeless_before=hopeless_before):
+        for first, behind, row in rows_of(
+            self._form, lines.texts, hopeless_before=hopeless_before, final=final
+        ):
             used = behind
             if is_plain and type(row) is list and len(row) == width:
                 records.append((ends[behind], dict(zip(names, row, strict=True))))

@@ -89,7 +89,7 @@ class _Lines:
 
 
 def rows_of(
-    form: CsvFormat, lines: list[str], *, hopeless_before: int
+    form: CsvFormat, lines: list[str], *, hopeless_before: int, final: bool
 ) -> Iterator[tuple[int, int, Row | Fault]]:
     """Each row with its first line's number and that of the line behind it.
 
@@ -101,6 +101,7 @@ def rows_of(
         lines: complete lines, their ends included.
         hopeless_before: an unfinished row that begins before this line is a fault; one that begins
             later is left out, to be read with what comes behind.
+        final: nothing comes behind: the last line may lack its line end.
     """
     feed = _Lines(lines)
     reader = form.reader(feed)
@@ -113,6 +114,9 @@ def rows_of(
         except _OutOfLinesError:
             if first == len(lines) or first >= hopeless_before:
                 return
+            if final and (last := _last_row(form, lines[first:])) is not None:
+                yield first, len(lines), last
+                return
             fault = UNTERMINATED
         except csv.Error as error:
             fault = Fault(str(error), "_csv.Error")
@@ -121,3 +125,11 @@ def rows_of(
         first += 1
         feed.next = first
         yield first - 1, first, fault
+
+
+def _last_row(form: CsvFormat, lines: list[str]) -> Row | None:
+    """The row of lines that end in an escaped line end and lack their own; else None."""
+    try:
+        return next(form.reader(_Lines([*lines, "\n"])))
+    except (_OutOfLinesError, csv.Error, ValueError):
+        return None

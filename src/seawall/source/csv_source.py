@@ -131,7 +131,7 @@ class CsvSource(FileSource):
             lines = CsvLines(window.data, window.start, self._encoding, final=ended)
             hopeless_before = lines.hopeless_before(self._max_record_bytes, final=ended)
             for first, behind, row in rows_of(
-                self._format, lines.texts, hopeless_before=hopeless_before
+                self._format, lines.texts, hopeless_before=hopeless_before, final=ended
             ):
                 fault = lines.fault(first, behind, row)
                 if fault is not None:
