@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seawall.classification import Classifier as Classifier
     from seawall.classification import ErrorType as ErrorType
     from seawall.config import RecoveryConfig as RecoveryConfig
+    from seawall.conflict import OnConflict as OnConflict
     from seawall.errors import AttemptTimeoutError as AttemptTimeoutError
     from seawall.errors import BulkheadFullError as BulkheadFullError
     from seawall.errors import CheckpointError as CheckpointError
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
     from seawall.errors import ShutdownError as ShutdownError
+    from seawall.errors import SinkError as SinkError
+    from seawall.errors import SourceChangedError as SourceChangedError
+    from seawall.errors import SourceError as SourceError
     from seawall.errors import StaleRunError as StaleRunError
     from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
+    from seawall.postgres.table_source import TableSource as TableSource
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
     from seawall.ratelimiter import RateLimiter as RateLimiter
     from seawall.records import Malformed as Malformed
@@ -69,6 +74,13 @@ if TYPE_CHECKING:
     from seawall.retry import StopReason as StopReason
     from seawall.retry import record_calls as record_calls
     from seawall.retry import retrying as retrying
+    from seawall.sink import CsvLine as CsvLine
+    from seawall.sink import FileSink as FileSink
+    from seawall.sink import committed_files as committed_files
+    from seawall.source import CsvSource as CsvSource
+    from seawall.source import FilesSource as FilesSource
+    from seawall.source import JsonLinesSource as JsonLinesSource
+    from seawall.source import skip_forward as skip_forward
 
 _HOMES = {
     "bulkhead": "AIMD Bulkhead Gradient",
@@ -77,20 +89,24 @@ _HOMES = {
     "circuitbreaker": "CircuitBreaker CircuitState",
     "classification": "Classifier ErrorType",
     "config": "RecoveryConfig",
+    "conflict": "OnConflict",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
     "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
-    "RetryBudgetExhaustedError SeawallError ShutdownError StaleRunError StepHeldError "
-    "TooManyBadRecordsError UnsupportedServerError",
+    "RetryBudgetExhaustedError SeawallError ShutdownError SinkError SourceChangedError SourceError "
+    "StaleRunError StepHeldError TooManyBadRecordsError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
+    "postgres.table_source": "TableSource",
     "quarantine.reprocess": "ReprocessMetrics",
     "ratelimiter": "RateLimiter",
     "records": "Malformed RecordSource",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
     "record_calls retrying",
+    "sink": "CsvLine FileSink committed_files",
+    "source": "CsvSource FilesSource JsonLinesSource skip_forward",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -204,3 +204,11 @@ class MissingTableError(SeawallError, LookupError):
 
 class EmbeddedServerError(SeawallError):
     """Raised when the embedded PostgreSQL can't be started; says why and what to do."""
+
+
+class SourceError(SeawallError):
+    """Raised when a source can't be read on; names it and where. What it gave before is good."""
+
+
+class SourceChangedError(SourceError):
+    """Raised when a source no longer has the position to go on from: shortened, replaced, gone."""

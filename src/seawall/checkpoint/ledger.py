@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from seawall import shield
 from seawall.checkpoint import suspicion
 from seawall.checkpoint.model import Counters, Progress, Rejection
-from seawall.checkpoint.store import CommitUnknownError, Lane, StepSession, UnitOfWork
+from seawall.checkpoint.store import CommitUnknownError, StepSession, UnitOfWork
 from seawall.checkpoint.watermark import Issued, Watermark
 from seawall.errors import CheckpointError
 
@@ -109,15 +109,29 @@ class Ledger:
             async with self._lock:
                 await self._settle_last()
 
-    async def flush(self, lane: Lane) -> None:
-        """Save a watermark that has moved without a commit: over spans found done at a restart."""
-        await self.settle()
-        position, ahead = self.watermark.state()
-        if (position, ahead) == (self.progress.position, self.progress.ahead):
-            return
-        unit = await lane.begin("", no_loads, SinkState(self.progress.sink_state))
-        async with self._lock:
-            await self._commit(unit, None, replace(self.progress, position=position, ahead=ahead))
+    async def save_alone(self, unit: UnitOfWork, sink_state: Mapping[str, Any]) -> None:
+        """Save what no batch does: sinks' state, and a watermark that moved over found spans."""
+        try:
+            async with self._lock:
+                await self._settle_last()
+                position, ahead = self.watermark.state()
+                progress = replace(
+                    self.progress,
+                    position=position,
+                    ahead=ahead,
+                    sink_state={**self.progress.sink_state, **sink_state},
+                )
+                await self._commit(unit, None, progress)
+        except BaseException:
+            if unit.outcome == "open":
+                await self.rollback(unit)
+            raise
+
+    @property
+    def behind(self) -> bool:
+        """Whether the saved watermark is not where it could be."""
+        saved = (self.progress.position, self.progress.ahead)
+        return self.watermark.state() != saved
 
     async def _commit(self, unit: UnitOfWork, part: Part | None, progress: Progress) -> None:
         self._unsettled = (part, progress)

@@ -4,7 +4,8 @@ import functools
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from seawall.checkpoint.batch import Batch, Handler, Transform
 from seawall.checkpoint.batches import Batches
 from seawall.checkpoint.ending import Ending
 from seawall.checkpoint.keeper import keep_lease, watch
-from seawall.checkpoint.ledger import Ledger, Part
+from seawall.checkpoint.ledger import Ledger, Part, SinkState, no_loads
 from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport
 from seawall.checkpoint.observer import Observer
 from seawall.checkpoint.options import StepOptions
@@ -158,10 +159,16 @@ class Step:
 
     async def _give_back(self, session: StepSession, tasks: TaskGroup, *, finished: bool) -> None:
         if finished:
-            await self.ledger.flush(session.lanes(1)[0])
+            await self._catch_up()
         if self._ending.lost is None:
             release = functools.partial(session.release, finished=finished)
             await shield.finish(tasks, release, _RELEASE_SECONDS)
+
+    async def _catch_up(self) -> None:
+        await self.ledger.settle()
+        if self.ledger.behind:
+            async with self.transaction():
+                pass
 
     async def _stop_tasks(
         self,
@@ -328,6 +335,27 @@ class Step:
         )
         self._ending.interrupts(reader)
         return reader
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A transaction beside the batches: what sinks keep, and what is done at the step's end.
+
+        Committed under the step's fence; the position stays. Not while a batch is open.
+
+        Raises (on leaving):
+            StaleRunError: another worker has taken over the step; nothing was committed.
+        """
+        session, _ = self._opened()
+        ledger = self.ledger
+        await ledger.settle()
+        sinks = SinkState(ledger.progress.sink_state)
+        unit = await session.lanes(1)[0].begin("", no_loads, sinks)
+        try:
+            yield unit.transaction
+        except BaseException:
+            await ledger.rollback(unit)
+            raise
+        await ledger.save_alone(unit, sinks.changes)
 
     async def for_each(
         self,

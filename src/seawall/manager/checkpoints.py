@@ -8,6 +8,7 @@ from seawall.checkpoint import Checkpoint, Step, StepKey, StreamReport, WhenHeld
 from seawall.checkpoint.options import CheckpointOptions
 from seawall.checkpoint.partitions import Partitions
 from seawall.checkpoint.stream import Sink, StreamSource, Transform, stream
+from seawall.conflict import OnConflictOption
 from seawall.manager.base import Base
 from seawall.run import Run
 
@@ -135,6 +136,7 @@ class CheckpointMethods(Base):
         position: Callable[[Any], Any] | None = None,
         transform: Transform | None = None,
         columns: Sequence[str] | None = None,
+        on_conflict: OnConflictOption | None = None,
         concurrency: int = 1,
         **options: Unpack[CheckpointOptions],
     ) -> StreamReport:
@@ -143,13 +145,15 @@ class CheckpointMethods(Base):
         Args:
             source: called with the last position (None at first); returns an iterable or async
                 iterable of the records after it. Or a ``RecordSource``, such as ``CsvSource``.
-            sink: a table's name, or ``async (tx, batch)``.
+            sink: a table's name, ``async (tx, batch)``, or a ``FileSink``.
             run_id: the run.
             step: its step.
             partition: the part of the step's source that this is; each has its own position.
             position: a record's position; the number of records read so far without it.
             transform: called with each record; its exceptions quarantine that record.
             columns: the table's columns, where the sink is a table.
+            on_conflict: ``"nothing"``, ``"update"`` or an ``OnConflict``: an upsert, where the
+                sink is a table.
             concurrency: batches at a time, each on a connection of its own.
             **options: see ``CheckpointOptions``.
         """
@@ -160,6 +164,7 @@ class CheckpointMethods(Base):
             position=position,
             transform=transform,
             columns=columns,
+            on_conflict=on_conflict,
             concurrency=concurrency,
         )
 
