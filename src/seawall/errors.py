@@ -146,6 +146,10 @@ class StaleRunError(SeawallError):
     """Raised when a newer worker has taken over this step: nothing of this one can commit."""
 
 
+class StepError(SeawallError):
+    """Raised when ``run.step`` is used wrongly, its result is too large, or there is none."""
+
+
 class TooManyBadRecordsError(SeawallError):
     """Raised when a run's share of bad records passes what it tolerates; its position is intact.
 
