@@ -116,9 +116,7 @@ async def test_publish_name_that_is_none_is_refused(manager, connection, wrong):
         await manager.publish(connection, **{"topic": "t", "payload": 1, **wrong})
 
 
-async def test_writer_keeps_order_over_its_own_flushes_and_forgets_what_is_undone(
-    connection, rows
-):
+async def test_writer_keeps_order_over_its_own_flushes_and_forgets_what_is_undone(connection, rows):
     """What a batch's transaction uses: many messages, one statement."""
     writer = OutboxWriter(connection, "seawall")
     async with connection.transaction():

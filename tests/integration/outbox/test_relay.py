@@ -194,9 +194,7 @@ async def test_relay_slow_handler_holds_no_transaction_and_keeps_its_lease(
     assert calls == 1
 
 
-async def test_relay_cancelled_gives_back_what_it_has_for_others_at_once(
-    manager, connection, rows
-):
+async def test_relay_cancelled_gives_back_what_it_has_for_others_at_once(manager, connection, rows):
     await manager.publish_many(connection, messages(20, keys=2))
     began = asyncio.Event()
 

@@ -1,0 +1,143 @@
+"""The order of a key, whatever relays do: a model of the table, and hands that take from it."""
+
+from uuid import UUID
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from seawall.outbox.hand import Hand
+from seawall.outbox.store import TakenMessage
+
+KEYS = st.sampled_from(["a", "b", "c", None])
+RELAYS = 2
+
+
+class Row:
+    """A message in the table, by the store's rules: held while leased; begun in its key's order."""
+
+    def __init__(self, number, key):
+        self.number, self.key = number, key
+        self.lease, self.pending = None, True
+
+    def __repr__(self):
+        return f"{self.key}{self.number}"
+
+
+class Relays(RuleBasedStateMachine):
+    """Two relays' hands over one table; a lease may end at any moment, and a relay die."""
+
+    begun = Bundle("begun")
+
+    @initialize()
+    def start(self):
+        self.rows, self.leases = [], 0
+        self.hands = [Hand(by_key=True) for _ in range(RELAYS)]
+        self.first_deliveries, self.handled = {}, []
+
+    @rule(keys=st.lists(KEYS, min_size=1, max_size=6))
+    def publish(self, keys):
+        self.rows += [Row(len(self.rows) + n, key) for n, key in enumerate(keys)]
+
+    @rule(relay=st.integers(0, RELAYS - 1), limit=st.integers(1, 5))
+    def take(self, relay, limit):
+        held = {row.key for row in self.rows if row.pending and row.lease and row.key}
+        due = [row for row in self.rows if row.pending and not row.lease and row.key not in held]
+        self.leases += 1
+        taken = due[:limit]
+        for row in taken:
+            row.lease = self.leases
+        self.hands[relay].add(
+            TakenMessage(
+                message_id=UUID(int=row.number), lease_id=UUID(int=row.lease), topic="t",
+                key=row.key, payload="", headers={}, idempotency_key="", attempts=0,
+            )
+            for row in taken
+        )  # fmt: skip
+
+    @rule(target=begun, relay=st.integers(0, RELAYS - 1))
+    def begin(self, relay):
+        message = self.hands[relay].pop()
+        if message is None:
+            return (relay, None)
+        row = self.rows[message.message_id.int]
+        if not self._holds(message) or self._earlier(row):
+            for each in (message, *self.hands[relay].stopped(message)):
+                self._give_back(each)
+            return (relay, None)
+        self.handled.append(row)
+        return (relay, message)
+
+    @rule(handler=begun)
+    def succeed(self, handler):
+        relay, message = handler
+        if message is None or not self.hands[relay]._has(message):
+            return
+        self.hands[relay].done(message)
+        if self._holds(message):
+            self.rows[message.message_id.int].pending = False
+
+    @rule(handler=begun)
+    def fail(self, handler):
+        relay, message = handler
+        if message is None or not self.hands[relay]._has(message):
+            return
+        for each in (message, *self.hands[relay].stopped(message)):
+            self._give_back(each)
+
+    @rule(number=st.integers(0, 30))
+    def end_a_lease(self, number):
+        if number < len(self.rows):
+            self.rows[number].lease = None
+
+    @rule(relay=st.integers(0, RELAYS - 1))
+    def die(self, relay):
+        self.hands[relay] = Hand(by_key=True)
+
+    @rule(relay=st.integers(0, RELAYS - 1), place=st.integers(0, 10))
+    def notice_a_lost_lease(self, relay, place):
+        lost = [each for each in self.hands[relay].messages() if not self._holds(each)]
+        if place < len(lost):
+            for each in self.hands[relay].stopped(lost[place]):
+                self._give_back(each)
+
+    def _holds(self, message):
+        row = self.rows[message.message_id.int]
+        return row.pending and row.lease == message.lease_id.int
+
+    def _give_back(self, message):
+        if self._holds(message):
+            self.rows[message.message_id.int].lease = None
+
+    def _earlier(self, row):
+        return row.key is not None and any(
+            each.pending and each.key == row.key and each.number < row.number for each in self.rows
+        )
+
+    @invariant()
+    def deliveries_of_a_key_never_step_back(self):
+        for key in "abc":
+            numbers = [row.number for row in getattr(self, "handled", ()) if row.key == key]
+            assert numbers == sorted(numbers), key
+
+    def teardown(self):
+        """Whatever happened, all that is left can be delivered: no key is stuck in a hand."""
+        if not hasattr(self, "rows"):
+            return
+        for row in self.rows:
+            row.lease = None
+        self.hands[0] = Hand(by_key=True)
+        while any(row.pending for row in self.rows):
+            self.take(0, 5)
+            message = self.hands[0].pop()
+            row = self.rows[message.message_id.int]
+            assert not self._earlier(row)
+            self.handled.append(row)
+            self.hands[0].done(message)
+            row.pending = False
+        self.deliveries_of_a_key_never_step_back()
+        assert {row.number for row in self.handled} == set(range(len(self.rows)))
+
+
+TestRelays = Relays.TestCase
+TestRelays.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
