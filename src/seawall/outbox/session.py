@@ -81,6 +81,8 @@ class Session:
     async def _dispatch(self, poll_seconds: float | None) -> None:
         while True:
             await self._idle_slot()
+            # Asked before the look: what ends during it may set its key free.
+            all_over = not len(self._hand) and not self._busy
             taken = 0
             try:
                 taken = await self._take()
@@ -90,7 +92,7 @@ class Session:
                 _logger.warning("the outbox is out of reach: %s", error)
             if taken:
                 continue
-            if poll_seconds is None and not len(self._hand) and not self._busy:
+            if poll_seconds is None and all_over:
                 return
             await self._pause(poll_seconds)
 

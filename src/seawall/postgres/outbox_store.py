@@ -55,8 +55,7 @@ WITH due AS MATERIALIZED (
 UPDATE {schema}.outbox_messages m
 SET worker_id = $1, lease_id = $5,
     not_before = clock_timestamp() + make_interval(secs => $4)
-FROM due
-WHERE m.message_id = due.message_id
+WHERE m.message_id = ANY (ARRAY(SELECT due.message_id FROM due))
 RETURNING m.message_id, m.sequence, m.topic, m.message_key, m.payload::text AS payload,
           m.headers::text AS headers, m.idempotency_key, m.attempts
 """

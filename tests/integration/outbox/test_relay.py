@@ -281,6 +281,14 @@ async def test_relay_late_message_of_a_key_comes_before_those_not_begun(manager,
     assert got == [0, "late", 1, 2]
 
 
+async def test_relay_deliver_returns_when_nothing_is_due_any_more(manager, connection):
+    """A key that is set free while it looks is looked at again."""
+    relay = manager.relay("t", _nothing, batch=3)
+    for _ in range(20):
+        await manager.publish_many(connection, messages(30, keys=1))
+        assert await relay.deliver() == 30
+
+
 async def test_relay_hot_key_leaves_room_for_others(manager, connection):
     await manager.publish_many(connection, messages(50, keys=1) + [Message("t", "x", key="other")])
     arrived, hang = asyncio.Event(), asyncio.Event()
@@ -331,6 +339,19 @@ async def test_relay_through_cut_connections_delivers_all_in_order(database_dsn,
     for key in {key for key, _ in got}:
         order = [n for each, n in got if each == key]
         assert order == sorted(order), seed
+
+
+async def test_outbox_through_which_much_has_passed_stays_small(manager, connection):
+    """Its pages and those of its indexes are used again."""
+    size = "SELECT pg_total_relation_size('seawall.outbox_messages')"
+    relay = manager.relay("t", _nothing)
+    sizes = []
+    for _ in range(6):
+        await manager.publish_many(connection, messages(500))
+        assert await relay.deliver() == 500
+        await connection.execute("VACUUM seawall.outbox_messages")
+        sizes.append(await connection.fetchval(size))
+    assert sizes[-1] <= 1.2 * sizes[1]
 
 
 async def test_relay_of_a_closed_manager_ends_with_its_error(database_dsn):
