@@ -281,14 +281,6 @@ async def test_relay_late_message_of_a_key_comes_before_those_not_begun(manager,
     assert got == [0, "late", 1, 2]
 
 
-async def test_relay_deliver_returns_when_nothing_is_due_any_more(manager, connection):
-    """A key that is set free while it looks is looked at again."""
-    relay = manager.relay("t", _nothing, batch=3)
-    for _ in range(20):
-        await manager.publish_many(connection, messages(30, keys=1))
-        assert await relay.deliver() == 30
-
-
 async def test_relay_hot_key_leaves_room_for_others(manager, connection):
     await manager.publish_many(connection, messages(50, keys=1) + [Message("t", "x", key="other")])
     arrived, hang = asyncio.Event(), asyncio.Event()
