@@ -9,7 +9,7 @@ from uuid import UUID
 import anyio
 
 from seawall.classification import ErrorType
-from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock, uuid7
+from seawall.clock import MACHINE_CLOCK, SYSTEM_CLOCK, BackgroundTask, Clock, uuid7
 from seawall.errors import StaleRunError, StepError
 from seawall.events import EventBus, RunEnded, default_bus
 from seawall.scope import Scope, current_scope, scoped
@@ -242,7 +242,7 @@ class Run:
     async def _keep(self) -> None:
         """Renew the lease for as long as the block is open."""
         while True:
-            await self._clock.sleep(self._lease_seconds / 3)
+            await MACHINE_CLOCK.sleep(self._lease_seconds / 3)
             try:
                 await self._store.renew(self._worker_id, self.run_id, self._lease_seconds)
             except Exception as error:

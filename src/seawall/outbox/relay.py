@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from seawall.classification import Classifier, default_classifier
-from seawall.clock import SYSTEM_CLOCK, Clock
+from seawall.clock import MACHINE_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import InvalidConfigError
 from seawall.operation import is_async
@@ -50,7 +50,7 @@ class Relay:
         decode: Callable[[str], Any],
         worker_id: str,
         classifier: Classifier = default_classifier,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self.topics = (topics,) if isinstance(topics, str) else tuple(dict.fromkeys(topics))
         if not self.topics:

@@ -106,11 +106,9 @@ FOR UPDATE SKIP LOCKED
 # Asked again under the lock, by a statement of its own: it sees who came in before it.
 _ABANDON = """
 WITH gone AS (
-    DELETE FROM {schema}.run_workers w WHERE w.run_id = ANY ($1) AND NOT EXISTS (
-        SELECT FROM {schema}.run_workers other
-        WHERE other.run_id = w.run_id AND other.lease_until > clock_timestamp()
-    )
-    RETURNING w.run_id, w.host, w.pid, w.lease_until, w.renewed_at
+    DELETE FROM {schema}.run_workers
+    WHERE run_id = ANY ($1) AND lease_until <= clock_timestamp()
+    RETURNING run_id, host, pid, lease_until, renewed_at
 ), ended AS (
     SELECT run_id, max(lease_until) AS at, max(renewed_at) AS last_sign,
            string_agg(host || ':' || pid, ', ') AS workers
@@ -121,9 +119,29 @@ SET status = CASE
         WHEN r.outcome = 'failed' OR r.outcome_entered_at > ended.last_sign THEN r.outcome
         ELSE 'abandoned'
     END,
-    ended_at = ended.at
-FROM ended WHERE r.run_id = ended.run_id
-RETURNING r.run_id, r.status, ended.workers
+    ended_at = coalesce(ended.at, clock_timestamp())
+FROM unnest($1::text[]) AS lost(run_id) LEFT JOIN ended USING (run_id)
+WHERE r.run_id = lost.run_id AND NOT EXISTS (
+    SELECT FROM {schema}.run_workers w
+    WHERE w.run_id = r.run_id AND w.lease_until > clock_timestamp()
+)
+RETURNING r.run_id, r.status, coalesce(ended.workers, 'its workers') AS workers
+"""
+
+# What _ABANDON would make of a run, for those who only look; ``r`` is its row.
+STATUS_NOW = """
+CASE
+    WHEN r.status <> 'running' OR NOT EXISTS (
+        SELECT FROM {schema}.run_workers w WHERE w.run_id = r.run_id
+    ) OR EXISTS (
+        SELECT FROM {schema}.run_workers w
+        WHERE w.run_id = r.run_id AND w.lease_until > clock_timestamp()
+    ) THEN r.status
+    WHEN r.outcome = 'failed' OR r.outcome_entered_at > (
+        SELECT max(w.renewed_at) FROM {schema}.run_workers w WHERE w.run_id = r.run_id
+    ) THEN r.outcome
+    ELSE 'abandoned'
+END
 """
 
 

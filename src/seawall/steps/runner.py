@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from seawall.classification import Classifier, default_classifier
-from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled
+from seawall.clock import MACHINE_CLOCK, Clock, is_being_cancelled
 from seawall.errors import InvalidConfigError, StaleRunError, StepError
 from seawall.operation import as_coroutine_function, is_async
 from seawall.redelivery import reason_of
@@ -59,7 +59,7 @@ class Steps:
         lease_seconds: float,
         retrying: Retrying,
         classifier: Classifier = default_classifier,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self._store, self._run_id, self._owner = store, run_id, owner
         self._encode, self._decode = encode, decode

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from seawall import ErrorRecoveryManager
+from seawall.cli.status import collect
 from seawall.errors import InvalidConfigError, NotStartedError
 from seawall.outbox import Message
 from support.proxy import Proxy, target_of, through
@@ -79,6 +80,8 @@ async def test_relay_message_that_fails_for_good_is_dead_and_its_key_goes_on(
     assert [(each["status"], each["messages"]) for each in await manager.count_messages()] == [
         ("dead", 1)
     ]
+    (shown,) = (await collect(connection, "seawall"))["outbox"]
+    assert (shown["topic"], shown["status"], shown["messages"]) == ("t", "dead", 1)
     failing = False
     assert await manager.requeue_messages("u") == 0
     assert await manager.requeue_messages("t", dead.delivery.message_id) == 1

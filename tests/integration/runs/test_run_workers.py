@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from seawall import ErrorRecoveryManager
+from seawall.cli.status import collect
 from seawall.errors import StaleRunError
 
 VANISHING = """
@@ -31,6 +32,17 @@ def status(connection):
         return await connection.fetchval(
             "SELECT status FROM seawall.runs WHERE run_id = $1", run_id
         )
+
+    return fetch
+
+
+@pytest.fixture
+def shown(connection):
+    """What ``seawall status`` says of the run."""
+
+    async def fetch():
+        (run,) = (await collect(connection, "seawall"))["runs"]
+        return run["status"]
 
     return fetch
 
@@ -73,15 +85,19 @@ async def leave(manager, worker_id, status="succeeded", *, replaced=False):
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 async def test_run_whose_worker_vanished_is_abandoned_when_its_lease_ends(
-    manager, vanishing, status, end
+    manager, vanishing, status, shown, end
 ):
     child = await vanishing()
     child.send_signal(end)
     assert await manager.abandon_lost_runs() == []
     assert await status() == "running"
     assert await manager.abandon_lost_runs("another pipeline") == []
+    with anyio.fail_after(10):
+        while await shown() != "abandoned":
+            await asyncio.sleep(0.02)
+    assert await status() == "running"  # whoever only looks changes nothing
     await until_abandoned(manager, "r")
-    assert await status() == "abandoned"
+    assert await status() == await shown() == "abandoned"
     if end == signal.SIGSTOP:  # thawed it lives on, as nobody has come meanwhile
         child.send_signal(signal.SIGCONT)
         with anyio.fail_after(10):
@@ -114,7 +130,7 @@ async def test_restart_on_the_machine_of_a_killed_worker_ends_as_it_ends(
 
 
 async def test_restart_elsewhere_is_not_undone_by_the_lease_of_who_vanished(
-    manager, status, connection
+    manager, status, shown, connection
 ):
     await enter(manager, uuid4(), lease=0.3)
     await connection.execute("UPDATE seawall.run_workers SET pid_space = 'elsewhere'")
@@ -123,6 +139,7 @@ async def test_restart_elsewhere_is_not_undone_by_the_lease_of_who_vanished(
     await leave(manager, restarted)
     assert await status() == "running"  # the first might live
     await asyncio.sleep(0.4)
+    assert await shown() == "succeeded"
     assert await manager.abandon_lost_runs() == []
     assert await status() == "succeeded"
 
