@@ -43,7 +43,7 @@ class Relays(RuleBasedStateMachine):
     def start(self):
         self.rows, self.leases = [], 0
         self.hands = [Hand(by_key=True) for _ in range(RELAYS)]
-        self.first_deliveries, self.handled = {}, []
+        self.handled, self.at_work = [], []
 
     @rule(keys=st.lists(KEYS, min_size=1, max_size=6), late=st.booleans())
     def publish(self, keys, late):
@@ -88,6 +88,7 @@ class Relays(RuleBasedStateMachine):
                 self._give_back(each)
             return multiple()
         self.handled.append(row)
+        self.at_work.append(message)
         return (relay, message)
 
     @rule(handler=consumes(begun))
@@ -135,6 +136,15 @@ class Relays(RuleBasedStateMachine):
         return row.key is not None and any(
             each.pending and each.key == row.key and each.number < row.number for each in self.rows
         )
+
+    @invariant()
+    def what_waits_in_a_hand_waits_for_one_that_is_ready_or_at_work(self):
+        for hand in getattr(self, "hands", ()):
+            for lane, waiting in hand._lanes.items():
+                lane_of = [each for each in hand.messages() if hand._lane(each) == lane]
+                first = [each for each in lane_of if each not in waiting]
+                assert len(first) == 1, lane
+                assert first[0] in hand._ready or first[0] in self.at_work, lane
 
     @invariant()
     def deliveries_of_a_key_never_step_back(self):

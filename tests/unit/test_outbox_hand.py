@@ -1,5 +1,7 @@
 """What a relay has in hand: one message of a key at a time, in order."""
 
+from dataclasses import replace
+
 import pytest
 
 from seawall.clock import uuid7
@@ -55,11 +57,21 @@ def test_hand_message_taken_anew_is_another_than_the_one_that_was_lost(hand):
     old = message("a")
     hand.add([old])
     hand.stopped(old)
-    new = TakenMessage(
-        message_id=old.message_id, lease_id=uuid7(), topic="t", key="a", payload="1", headers={},
-        idempotency_key="", attempts=0,
-    )  # fmt: skip
+    new = replace(old, lease_id=uuid7())
     hand.add([new])
     assert hand.pop() is new
     hand.done(old)
     assert hand.messages() == [new]
+
+
+def test_hand_message_that_comes_back_while_its_lost_taking_is_at_work_is_not_stuck(hand):
+    old, behind = message("a"), message("a")
+    hand.add([old, behind])
+    assert hand.pop() is old
+    new = replace(old, lease_id=uuid7())
+    hand.add([new])
+    assert hand.pop() is new
+    hand.done(old)
+    assert hand.messages() == [new]
+    assert hand.done(new)
+    assert len(hand) == 0

@@ -19,6 +19,7 @@ class Store:
         self._clock = clock
         self.rows, self.broken, self.said = [], {}, []
         self.lost, self.renewed, self.slow, self.late = set(), [], 0.0, 0.0
+        self.answered_after = 0.0
 
     def publish(self, *pairs):
         for key, payload in pairs:
@@ -84,6 +85,7 @@ class Store:
             if row := self._row(each):
                 row.update(held=None, lease=None, attempts=each.attempts)
                 self.said.append(("given back", row["payload"]))
+        await asyncio.sleep(self.answered_after)
         return heard
 
 
@@ -283,3 +285,21 @@ async def test_relay_key_set_free_during_a_look_is_looked_at_again(relay, store)
         await asyncio.sleep(0.3)
 
     assert await relay(deliver, batch=1, concurrency=2).deliver() == 3
+
+
+async def test_relay_frozen_while_it_begins_does_not_begin(relay, store):
+    """Its answer is older than a lease: another may be at it, or through with it."""
+    store.publish(("k", 1))
+    delivered = []
+
+    async def deliver(message):
+        delivered.append(message.payload)
+
+    task = asyncio.ensure_future(relay(deliver).run(poll_seconds=1))
+    store.answered_after = 31.0
+    await asyncio.sleep(31.5)
+    assert delivered == []
+    store.answered_after = 0.0
+    await asyncio.sleep(80)
+    await ended(task)
+    assert delivered == [1]

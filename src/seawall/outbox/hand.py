@@ -35,8 +35,14 @@ class Hand:
         return list(self._held.values())
 
     def add(self, messages: Iterable[TakenMessage]) -> None:
-        """Take them in, in the order in which each lane's are to be delivered."""
+        """Take them in, in the order in which each lane's are to be delivered.
+
+        One that is here already was lost and is back: its lane begins anew, and what waited behind
+        it is another's, or comes back too.
+        """
         for message in messages:
+            if (lost := self._held.get(message.message_id)) is not None:
+                self.stopped(lost)
             self._held[message.message_id] = message
             lane = self._lane(message)
             if lane is None:

@@ -96,11 +96,16 @@ class Reports:
             entry.ended.set()
 
     async def _report(self, report: Report) -> set[object]:
-        return set(
+        asked_at = self._clock.monotonic()
+        heard: set[object] = set(
             await self._store.report(
                 report, self._lease_seconds, keep=self._keep, by_key=self._by_key
             )
         )
+        if self._clock.monotonic() - asked_at >= self._lease_seconds:
+            # Frozen before it read the answer: what it has begun may be another's by now.
+            heard -= {each.message_id for each in report.begun}
+        return heard
 
 
 class _Entry:

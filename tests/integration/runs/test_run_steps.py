@@ -8,6 +8,7 @@ import pytest
 
 from seawall import ErrorRecoveryManager, retry
 from seawall.errors import CodecError, StaleRunError, StepError
+from seawall.postgres.step_store import PostgresStepStore
 from support.proxy import Proxy, target_of, through
 
 
@@ -146,6 +147,33 @@ async def test_step_transactional_whose_commit_is_cut_off_is_settled(
         assert proxy.cuts == 1
     assert await effects() == [7]
     assert counted.calls == (1 if cut == "commit-answer" else 2)
+
+
+async def test_step_transactional_that_could_not_be_settled_is_not_done_twice_by_a_retry(
+    database_dsn, counted, effects, monkeypatch
+):
+    """The work is done again, and rolled back, since its first result is there."""
+    async with (
+        Proxy(target_of(database_dsn)) as proxy,
+        ErrorRecoveryManager(through(database_dsn, proxy.port)) as manager,
+        manager.run("p", "r") as run,
+    ):
+        settled = PostgresStepStore._settled
+        asked = []
+
+        async def out_of_reach_once(self, claim):
+            asked.append(claim)
+            if len(asked) == 1:
+                raise ConnectionError("gone")
+            return await settled(self, claim)
+
+        monkeypatch.setattr(PostgresStepStore, "_settled", out_of_reach_once)
+        proxy.cut_on = "commit-answer"
+        result = await run.step(
+            "write", counted.write, 7, transactional=True, retry_options={"initial_delay": 0}
+        )
+        assert result == 7
+    assert (await effects(), counted.calls, len(asked)) == ([7], 2, 2)
 
 
 async def test_step_whose_saving_is_cut_off_keeps_its_result(database_dsn, counted, row_of):
