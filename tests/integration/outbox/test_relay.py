@@ -197,7 +197,10 @@ async def test_relay_slow_handler_holds_no_transaction_and_keeps_its_lease(
     assert calls == 1
 
 
-async def test_relay_cancelled_gives_back_what_it_has_for_others_at_once(manager, connection, rows):
+@pytest.mark.parametrize("how", ["task", "scope"])
+async def test_relay_cancelled_gives_back_what_it_has_for_others_at_once(
+    manager, connection, rows, how
+):
     await manager.publish_many(connection, messages(20, keys=2))
     began = asyncio.Event()
 
@@ -206,9 +209,16 @@ async def test_relay_cancelled_gives_back_what_it_has_for_others_at_once(manager
             began.set()
             await asyncio.Event().wait()
 
-    task = asyncio.ensure_future(manager.relay("t", hang, lease_seconds=60).run())
-    await began.wait()
-    await stopped(task)
+    relay = manager.relay("t", hang, lease_seconds=60)
+    if how == "task":
+        task = asyncio.ensure_future(relay.run())
+        await began.wait()
+        await stopped(task)
+    else:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(relay.run)
+            await began.wait()
+            tasks.cancel_scope.cancel()
     left = await rows()
     assert [row["payload"] for row in left] == [str(n) for n in range(4, 20)]
     assert {(row["attempts"], row["lease_id"], row["not_before"]) for row in left} == {
