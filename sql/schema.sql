@@ -913,12 +913,12 @@ CREATE TABLE checkpoint_leases (
     process text,
     lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 70);  -- renewed again and again on the same page (HOT)
-COMMENT ON TABLE checkpoint_leases IS 'Which worker has a step, and until when it may be silent; beside checkpoints, so that renewing one never waits for a batch.';
+COMMENT ON TABLE checkpoint_leases IS 'Which worker has an open step, and until when it may be silent; beside checkpoints, so that renewing one never waits for a batch.';
 COMMENT ON COLUMN checkpoint_leases.checkpoint_id IS 'The step''s checkpoint; goes with it.';
 COMMENT ON COLUMN checkpoint_leases.fence IS 'The fence that the lease was taken with.';
 COMMENT ON COLUMN checkpoint_leases.owner IS 'host:pid of the worker, for people.';
 COMMENT ON COLUMN checkpoint_leases.process IS 'The same so that another process on its machine can tell whether it lives.';
-COMMENT ON COLUMN checkpoint_leases.lease_until IS 'When it may be taken by another; past: it is free.';
+COMMENT ON COLUMN checkpoint_leases.lease_until IS 'When it may be taken by another; one that is past was left by a worker that vanished.';
 
 ALTER TABLE checkpoints
     DROP COLUMN lease_until,
@@ -971,7 +971,7 @@ COMMENT ON COLUMN checkpoint_history.saved_at IS 'When it was saved.';
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     (5, '0005_pre_leases',
-    '862f0fa2e323130d17c1beb977e0d12f6005b274338f6772afe972d9f0f06953',
+    '1e5225df0eaa3aa048c3df015ef9f19a538f7f77b394a7b3a4f9652417a684e2',
     '0.1.0');
 
 -- 0006_pre_quarantine_outcomes
@@ -996,12 +996,128 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
 
 -- 0008_pre_steps_outbox
 
--- Steps of a run, and messages that commit with a batch.
-SELECT;
+-- Who is in a run, the steps of a run, and messages that commit with a batch. Times are of this
+-- server's clock.
+
+ALTER TABLE runs ADD COLUMN outcome text
+    CHECK (outcome IN ('succeeded', 'failed', 'cancelled'));
+ALTER TABLE runs ADD COLUMN outcome_entered_at timestamptz;
+COMMENT ON COLUMN runs.outcome_entered_at IS 'When the worker entered that came last of those which have ended: it took up what others had left.';
+COMMENT ON COLUMN runs.outcome IS 'The worst end of a worker in it since one entered last; its status once none is left.';
+
+CREATE TABLE run_workers (
+    worker_id uuid PRIMARY KEY,
+    run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
+    lease_until timestamptz NOT NULL,
+    host text NOT NULL,
+    pid int NOT NULL,
+    process text NOT NULL,
+    entered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    renewed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 70);
+COMMENT ON TABLE run_workers IS 'Who is in a run now, a row each: deleted when it leaves, or when its lease ended.';
+COMMENT ON COLUMN run_workers.worker_id IS 'Key, a UUIDv7 made by the client: one entering of the run.';
+COMMENT ON COLUMN run_workers.run_id IS 'The run that it is in; goes with it.';
+COMMENT ON COLUMN run_workers.lease_until IS 'Until when it may be silent; then it has vanished.';
+COMMENT ON COLUMN run_workers.host IS 'Host of the worker.';
+COMMENT ON COLUMN run_workers.pid IS 'Process id of the worker.';
+COMMENT ON COLUMN run_workers.process IS 'The worker''s process, so that another on its machine can tell whether it lives.';
+COMMENT ON COLUMN run_workers.entered_at IS 'When it entered.';
+COMMENT ON COLUMN run_workers.renewed_at IS 'Its last sign of life.';
+CREATE INDEX run_workers_run ON run_workers (run_id);
+
+CREATE TABLE run_steps (
+    run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
+    step text NOT NULL CHECK (step <> ''),
+    status text NOT NULL CHECK (status IN ('running', 'waiting', 'failed', 'done')),
+    result json,
+    function text NOT NULL,
+    arguments_digest text,
+    attempts int NOT NULL DEFAULT 0,
+    fence bigint NOT NULL DEFAULT 1,
+    owner text,
+    lease_until timestamptz,
+    error_type text,
+    error_message text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run_id, step)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE run_steps IS 'Functions that a run calls once, and what they gave.';
+COMMENT ON COLUMN run_steps.run_id IS 'The run; goes with it.';
+COMMENT ON COLUMN run_steps.step IS 'The step''s name, unique in its run.';
+COMMENT ON COLUMN run_steps.status IS 'running (until its lease ends), waiting to be run, failed at last, or done: its result is kept.';
+COMMENT ON COLUMN run_steps.result IS 'What the function gave, in the codec''s form; NULL until it is done.';
+COMMENT ON COLUMN run_steps.function IS 'Module and name of the function that was called last.';
+COMMENT ON COLUMN run_steps.arguments_digest IS 'Of its arguments: tells a step called with others; NULL where they can''t be compared.';
+COMMENT ON COLUMN run_steps.attempts IS 'How often the function was called.';
+COMMENT ON COLUMN run_steps.fence IS 'Fencing token: grows with every taking; a result under an older one is refused.';
+COMMENT ON COLUMN run_steps.owner IS 'The worker that took it last.';
+COMMENT ON COLUMN run_steps.lease_until IS 'Until when the owner may be silent; NULL while nobody runs it.';
+COMMENT ON COLUMN run_steps.error_type IS 'Classification of its last failure.';
+COMMENT ON COLUMN run_steps.error_message IS 'Its last failure, secrets masked.';
+COMMENT ON COLUMN run_steps.created_at IS 'First taking.';
+COMMENT ON COLUMN run_steps.updated_at IS 'Last change.';
+
+-- A row is inserted, taken, begun and deleted within moments: room on the page, few indexes, and a
+-- vacuum that comes by the number of dead rows whatever the table's size was once.
+CREATE TABLE outbox_messages (
+    message_id uuid PRIMARY KEY,
+    sequence bigint GENERATED ALWAYS AS IDENTITY,
+    topic text NOT NULL CHECK (topic <> ''),
+    message_key text,
+    idempotency_key text,
+    payload json NOT NULL,
+    headers json,
+    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'delivered', 'dead')),
+    not_before timestamptz,
+    attempts int NOT NULL DEFAULT 0,
+    lease_id uuid,
+    worker_id text,
+    error_type text,
+    reason text,
+    pipeline_id text,
+    run_id text,
+    published_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+) WITH (
+    fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
+COMMENT ON TABLE outbox_messages IS 'Messages committed with the work that they tell of, until they are delivered.';
+COMMENT ON COLUMN outbox_messages.message_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN outbox_messages.sequence IS 'Order of the messages of one key.';
+COMMENT ON COLUMN outbox_messages.topic IS 'Where it is to go: a relay''s handler takes topics.';
+COMMENT ON COLUMN outbox_messages.message_key IS 'Messages of one key are delivered in order; NULL: in any.';
+COMMENT ON COLUMN outbox_messages.idempotency_key IS 'The same message published again under it, while it is here, is this row.';
+COMMENT ON COLUMN outbox_messages.payload IS 'What it says, in the codec''s form.';
+COMMENT ON COLUMN outbox_messages.headers IS 'Names and texts beside the payload.';
+COMMENT ON COLUMN outbox_messages.status IS 'pending, delivered (where these are kept for a while), or dead: given up.';
+COMMENT ON COLUMN outbox_messages.not_before IS 'When it may be taken: the end of a relay''s lease, or of a wait after a failure; NULL: now.';
+COMMENT ON COLUMN outbox_messages.attempts IS 'How often a handler has begun with it.';
+COMMENT ON COLUMN outbox_messages.lease_id IS 'The taking that is under way: only its holder reports.';
+COMMENT ON COLUMN outbox_messages.worker_id IS 'The worker that took it last.';
+COMMENT ON COLUMN outbox_messages.error_type IS 'Classification of its last failure.';
+COMMENT ON COLUMN outbox_messages.reason IS 'Its last failure, secrets masked.';
+COMMENT ON COLUMN outbox_messages.pipeline_id IS 'The pipeline in whose scope it was published.';
+COMMENT ON COLUMN outbox_messages.run_id IS 'The run in whose scope it was published.';
+COMMENT ON COLUMN outbox_messages.published_at IS 'Start of the transaction that published it.';
+COMMENT ON COLUMN outbox_messages.ended_at IS 'When it was delivered or given up.';
+CREATE UNIQUE INDEX outbox_messages_idempotency
+    ON outbox_messages (topic, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX outbox_messages_due ON outbox_messages (topic, sequence) WHERE status = 'pending';
+CREATE INDEX outbox_messages_lane
+    ON outbox_messages (topic, message_key, sequence)
+    WHERE status = 'pending' AND message_key IS NOT NULL;
+-- Those taken or told to wait: few, and the ones that hold back their keys.
+CREATE INDEX outbox_messages_held
+    ON outbox_messages (topic, not_before) WHERE status = 'pending' AND not_before IS NOT NULL;
+CREATE INDEX outbox_messages_ended
+    ON outbox_messages (ended_at) WHERE status <> 'pending';
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     (8, '0008_pre_steps_outbox',
-    'efc4b436496bdeb570bc4076b197c752158729f7d25490fc0b2f45115c38f248',
+    'a01ce748a5efb8a24f3165d79abc242a8706ac7ec695afedd99e0e961e0c62db',
     '0.1.0');
 
 COMMIT;

@@ -7,12 +7,12 @@ CREATE TABLE checkpoint_leases (
     process text,
     lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 70);  -- renewed again and again on the same page (HOT)
-COMMENT ON TABLE checkpoint_leases IS 'Which worker has a step, and until when it may be silent; beside checkpoints, so that renewing one never waits for a batch.';
+COMMENT ON TABLE checkpoint_leases IS 'Which worker has an open step, and until when it may be silent; beside checkpoints, so that renewing one never waits for a batch.';
 COMMENT ON COLUMN checkpoint_leases.checkpoint_id IS 'The step''s checkpoint; goes with it.';
 COMMENT ON COLUMN checkpoint_leases.fence IS 'The fence that the lease was taken with.';
 COMMENT ON COLUMN checkpoint_leases.owner IS 'host:pid of the worker, for people.';
 COMMENT ON COLUMN checkpoint_leases.process IS 'The same so that another process on its machine can tell whether it lives.';
-COMMENT ON COLUMN checkpoint_leases.lease_until IS 'When it may be taken by another; past: it is free.';
+COMMENT ON COLUMN checkpoint_leases.lease_until IS 'When it may be taken by another; one that is past was left by a worker that vanished.';
 
 ALTER TABLE checkpoints
     DROP COLUMN lease_until,

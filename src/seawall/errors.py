@@ -157,6 +157,10 @@ class ShutdownError(SeawallError):
     """
 
 
+class StepError(SeawallError):
+    """Raised when ``run.step`` is used wrongly, its result is too large, or there is none."""
+
+
 class TooManyBadRecordsError(SeawallError):
     """Raised when a run's share of bad records passes what it tolerates; its position is intact.
 

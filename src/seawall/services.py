@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,22 +20,29 @@ from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
+from seawall.outbox import Relay
+from seawall.outbox.options import RelayOptions
+from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
 from seawall.postgres import quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
+from seawall.postgres.outbox_store import PostgresOutboxStore
 from seawall.postgres.parking_store import PostgresParkingStore
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.reprocess_store import PostgresReprocessStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.slice_store import PostgresSliceStore
+from seawall.postgres.step_store import PostgresStepStore
 from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
 from seawall.quarantine.reprocess import Processor, RecordFilter, ReprocessMetrics, Reprocessor
 from seawall.recorder import COLUMNS, HOST, Recorder
+from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
+from seawall.steps import Steps
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 
@@ -70,6 +77,8 @@ class Services:
         self.database = self._make_database()
         self.checkpoints = Checkpoints(self.database, self._pipeline_id, self._config, self._opened)
         self._runs = PostgresRunStore(self.database)
+        self._steps = PostgresStepStore(self.database)
+        self._outbox = PostgresOutboxStore(self.database)
         columns = {
             **COLUMNS,
             "error_details": ERROR_COLUMNS,
@@ -77,7 +86,7 @@ class Services:
         }
         self._recorder = Recorder(PostgresRecordStore(self.database, columns))
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
-        worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
+        self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
         self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
         self._reprocess_store = PostgresReprocessStore(self.database)
         self.parking = ParkingLot(
@@ -157,6 +166,35 @@ class Services:
     @property
     def runs(self) -> PostgresRunStore:
         return self._opened()._runs  # noqa: SLF001 - this very object
+
+    @property
+    def outbox(self) -> PostgresOutboxStore:
+        return self._opened()._outbox  # noqa: SLF001 - this very object
+
+    def relay(self, topics: str | Sequence[str], handler: Handler, options: RelayOptions) -> Relay:
+        """A relay over the outbox."""
+        return Relay(
+            self._outbox,
+            topics,
+            handler,
+            options,
+            decode=codec.decode,
+            worker_id=self._worker_id,
+            classifier=self._classifier,
+        )
+
+    def steps(self, policy: Callable[[Mapping[str, Any]], RetryPolicy]) -> Callable[[str], Steps]:
+        """What makes a run's steps, of its id."""
+        return functools.partial(
+            Steps,
+            self._steps,
+            encode=codec.encode,
+            decode=codec.decode,
+            owner=self._worker_id,
+            lease_seconds=self._config.lease_seconds,
+            retrying=lambda operation, options: call(policy(options), operation),
+            classifier=self._classifier,
+        )
 
     async def reprocess(
         self,

@@ -51,7 +51,7 @@ def test_status_shows_runs_positions_quarantine_and_breakers(database_dsn):
     import asyncio
 
     empty = seawall("status", "--dsn", database_dsn)
-    assert empty.stdout.count("none") == 4
+    assert empty.stdout.count("none") == 5
     asyncio.run(fill(database_dsn))
     shown = seawall("status", "--dsn", database_dsn).stdout
     for word in ("run-1", "nightly", "succeeded", "no such [customer]", "billing", "open"):

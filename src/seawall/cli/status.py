@@ -8,14 +8,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from seawall.postgres.names import in_schema
+from seawall.postgres.run_store import STATUS_NOW
 from seawall.quarantine import codec
 from seawall.quarantine.preview import preview
 
 _RUNS = """
-SELECT run_id, pipeline_id, status, started_at, ended_at, start_count,
+SELECT run_id, pipeline_id, /* status */ AS status, started_at, ended_at, start_count,
        extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float8 AS seconds
-FROM {schema}.runs ORDER BY started_at DESC LIMIT $1
-"""
+FROM {schema}.runs r ORDER BY started_at DESC LIMIT $1
+""".replace("/* status */", STATUS_NOW)
 
 _CHECKPOINTS = """
 SELECT c.run_id, c.step, c.partition, c.status, c.position, c.read_count, c.write_count,
@@ -39,6 +40,12 @@ SELECT service_name, state, reason, updated_at, opened_count,
 FROM {schema}.circuit_breaker_states ORDER BY service_name
 """
 
+_OUTBOX = """
+SELECT topic, status, count(*) AS messages, max(attempts) AS attempts,
+       extract(epoch FROM clock_timestamp() - min(published_at))::float8 AS oldest_seconds
+FROM {schema}.outbox_messages GROUP BY topic, status ORDER BY topic, status LIMIT $1
+"""
+
 _LIMIT = 20
 
 
@@ -56,6 +63,7 @@ async def collect(connection: Any, schema: str) -> dict[str, list[dict[str, Any]
         "checkpoints": checkpoints,
         "quarantine": await rows(_QUARANTINE, _LIMIT),
         "breakers": await rows(_BREAKERS),
+        "outbox": await rows(_OUTBOX, _LIMIT),
     }
 
 
@@ -92,6 +100,13 @@ def show(found: dict[str, list[dict[str, Any]]], console: Console) -> None:
         [("service", "service_name"), ("state", "state"), ("since", "updated_at"),
          ("openings", "opened_count"), ("open for, s", "open_seconds"), ("reason", "reason")],
         found["breakers"],
+    )  # fmt: skip
+    _table(
+        console,
+        "Outbox",
+        [("topic", "topic"), ("status", "status"), ("messages", "messages"),
+         ("attempts", "attempts"), ("oldest, s", "oldest_seconds")],
+        found["outbox"],
     )  # fmt: skip
 
 

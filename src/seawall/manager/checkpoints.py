@@ -1,6 +1,6 @@
 """The front door's runs and checkpoints."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, Unpack
 from uuid import UUID
 
@@ -10,7 +10,6 @@ from seawall.checkpoint.partitions import Partitions
 from seawall.checkpoint.stream import Sink, StreamSource, Transform, stream
 from seawall.conflict import OnConflictOption
 from seawall.manager.base import Base
-from seawall.run import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,32 +17,6 @@ T = TypeVar("T")
 
 class CheckpointMethods(Base):
     """Runs, checkpoints, and the whole job in one call."""
-
-    def run(
-        self,
-        pipeline_id: str,
-        run_id: str | None = None,
-        *,
-        release: str | None = None,
-        tags: Mapping[str, Any] | None = None,
-    ) -> Run:
-        """The scope of one run: ``async with manager.run("flights") as run``.
-
-        Args:
-            pipeline_id: the pipeline.
-            run_id: a run to go on with; None for a new one.
-            release: version of the worker's code.
-            tags: anything else to find it by.
-        """
-        return Run(
-            self._services.runs,
-            pipeline_id,
-            run_id,
-            classify=self.classifier.classify,
-            release=release,
-            tags=tags,
-            bus=self.bus,
-        )
 
     async def checkpoint_progress(
         self, run_id: str, step: str, progress_data: Any, *, partition: int = 0

@@ -3,9 +3,10 @@
 from seawall.manager.checkpoints import CheckpointMethods
 from seawall.manager.policies import PolicyMethods
 from seawall.manager.records import RecordMethods
+from seawall.manager.runs import RunMethods
 
 
-class ErrorRecoveryManager(PolicyMethods, RecordMethods, CheckpointMethods):
+class ErrorRecoveryManager(PolicyMethods, RecordMethods, CheckpointMethods, RunMethods):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.
 
     Can be made at import time, before any event loop runs; its policies work from then on.

@@ -15,17 +15,15 @@ import anyio
 from anyio.abc import TaskGroup
 
 from seawall.classification import Classifier, ErrorType, default_classifier
-from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled, uuid7
 from seawall.config import Range
 from seawall.errors import ParkedError
-from seawall.masking import default_masker
 from seawall.operation import OperationDecorator, like
 from seawall.parking.registry import Operations, ParkOn, Rules
 from seawall.parking.store import ParkedCall, ParkingStore, TakenCall
+from seawall.redelivery import reason_of
 from seawall.scope import current_scope
 from seawall.shield import finish
-from seawall.text import recordable
 
 _logger = logging.getLogger("seawall.parking")
 
@@ -213,7 +211,7 @@ class ParkingLot:
         try:
             return await self._park(name, args, kwargs, seconds, None, error)
         except Exception as obstacle:
-            error.add_note(f"{name} could not be parked: {_reason(obstacle)}")
+            error.add_note(f"{name} could not be parked: {reason_of(obstacle)}")
             return None
 
     async def _park(
@@ -234,7 +232,7 @@ class ParkingLot:
                 key=key,
                 not_before_seconds=seconds,
                 error_type=None if error is None else self._classifier.classify(error),
-                reason=None if error is None else _reason(error),
+                reason=None if error is None else reason_of(error),
                 pipeline_id=scope.pipeline_id,
                 run_id=scope.run_id,
             )
@@ -284,7 +282,7 @@ class ParkingLot:
     ) -> None:
         dead = call.attempts >= rules.max_attempts
         wait = rules.next_wait(call.attempts, error)
-        kind, reason = self._classifier.classify(error), _reason(error)
+        kind, reason = self._classifier.classify(error), reason_of(error)
         if dead:
             _logger.error("%s %s is given up: %s", call.operation, call.call_id, reason)
         await self._store.failed(call, wait, kind, reason, dead=dead)
@@ -303,8 +301,3 @@ class ParkingLot:
                 await self._store.renew(call, self._lease_seconds)
             except Exception as error:
                 _logger.warning("the lease of %s could not be renewed: %s", call.call_id, error)
-
-
-def _reason(error: BaseException) -> str:
-    text = f"{type(error).__qualname__}: {text_of(error)}"
-    return recordable(default_masker.mask_text(text)) or ""

@@ -5,38 +5,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from seawall.classification import retry_after
-from seawall.config import Range
 from seawall.errors import DeadlineExceededError, InvalidConfigError, ParkedError, RefusedError
 from seawall.operation import AsyncOperation, as_coroutine_function
-
-_LAST_DOUBLING = 64  # no wait is left to double by then, and a float holds it
+from seawall.redelivery import Redelivery
 
 ParkOn = type[Exception] | tuple[type[Exception], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Redelivery):
     """When an operation is parked, for how long, and when it is given up.
 
     Attributes:
-        max_attempts: takings after which a call that still fails is given up.
-        delay: seconds until the next taking, twice as many each time.
-        max_delay: seconds that this wait never passes; a server's Retry-After may.
         park_on: exception types that park a call; None: those of a service that may answer later.
 
     Raises:
         InvalidConfigError: a value is out of range.
     """
 
-    max_attempts: int = 5
-    delay: float = 60.0
-    max_delay: float = 86_400.0
     park_on: ParkOn | None = None
 
     def __post_init__(self) -> None:
-        Range(int, 1).check("max_attempts", self.max_attempts)
-        Range(float, low_open=True).check("delay", self.delay)
-        Range(float, self.delay).check("max_delay", self.max_delay)
+        Redelivery.__post_init__(self)  # not super(): slots make the class anew
         types: tuple[object, ...] = _as_tuple(self.park_on)
         for each in types:
             if not (isinstance(each, type) and issubclass(each, Exception)):
@@ -62,11 +52,6 @@ class Rules:
     def first_wait(self, error: Exception) -> float:
         """Seconds until a call that failed may be taken up."""
         return max(retry_after(error) or 0.0, 0.0) or self.delay
-
-    def next_wait(self, attempts: int, error: BaseException) -> float:
-        """Seconds until a call that was taken ``attempts`` times may be taken again."""
-        doubled = self.delay * 2.0 ** min(attempts - 1, _LAST_DOUBLING)
-        return max(min(doubled, self.max_delay), retry_after(error) or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

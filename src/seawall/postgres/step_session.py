@@ -53,8 +53,7 @@ _SETTLE = "SELECT fence, version FROM {schema}.checkpoints WHERE checkpoint_id =
 
 _RELEASE = """
 WITH released AS (
-    UPDATE {schema}.checkpoint_leases SET lease_until = clock_timestamp()
-    WHERE checkpoint_id = $1 AND fence = $2
+    DELETE FROM {schema}.checkpoint_leases WHERE checkpoint_id = $1 AND fence = $2
 )
 UPDATE {schema}.checkpoints
 SET status = CASE WHEN $3 THEN 'finished' ELSE status END,
@@ -289,7 +288,13 @@ class PostgresLane:
     ) -> "PostgresUnitOfWork":
         session, connection = self._session, await self.usable()
         transaction = Transaction(
-            connection, session.timing.begin, self._loader, rejects, session.state.fence, sinks
+            connection,
+            session.timing.begin,
+            self._loader,
+            rejects,
+            session.state.fence,
+            sinks,
+            session.database.schema,
         )
         try:
             await transaction.begin()
@@ -335,6 +340,7 @@ class PostgresUnitOfWork:
 
     async def commit(self, progress: Progress) -> None:
         try:
+            await self.transaction.flush()
             await self._session.save(self.transaction.connection, progress)
         except BaseException:
             await self.rollback()

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import anyio
 import asyncpg
@@ -11,6 +12,7 @@ from seawall.checkpoint.store import Rejects, StateOfSinks
 from seawall.conflict import OnConflictOption
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed
+from seawall.postgres.outbox_store import OutboxWriter
 
 T = TypeVar("T")
 
@@ -33,10 +35,12 @@ class Transaction:
         rejects: Rejects,
         fence: int,
         sinks: StateOfSinks,
+        schema: str = "seawall",
     ) -> None:
         self._connection, self._begin = connection, begin
         self._loader, self._rejects = loader, rejects
         self._sinks = sinks
+        self._outbox = OutboxWriter(connection, schema)
         self.fence = fence
         self._untouched = True
 
@@ -92,6 +96,26 @@ class Transaction:
         """Keep ``value`` (any JSON shape, small) under ``name`` with this batch's commit."""
         self._sinks.changes[name] = value
 
+    async def publish(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> UUID:
+        """Publish a message that is committed with the batch, for a relay to deliver; its id.
+
+        Raises:
+            CodecError: the payload holds what can't come back equal.
+            InvalidConfigError: a name is none.
+        """
+        self._untouched = False  # it may be written at any time from now on
+        return await self._outbox.publish(
+            topic, payload, key=key, headers=headers, idempotency_key=idempotency_key
+        )
+
     # -- for the loader and the unit of work ---------------------------------------------------
 
     @property
@@ -102,7 +126,7 @@ class Transaction:
     def transaction(self) -> "Savepoint":
         """A savepoint: ``async with tx.transaction()``, as asyncpg's nested transactions."""
         self._untouched = False
-        return Savepoint(self._connection)
+        return Savepoint(self._connection, self._outbox)
 
     async def begin(self) -> None:
         """Start the transaction, with its settings, in one round trip.
@@ -126,8 +150,12 @@ class Transaction:
                 raise
             self._untouched = False
             return result
-        async with Savepoint(self._connection):
+        async with Savepoint(self._connection, self._outbox):
             return await work()
+
+    async def flush(self) -> None:
+        """Write what waits: before the position is saved."""
+        await self._outbox.flush()
 
     async def commit(self) -> None:
         """End the transaction for good.
@@ -145,17 +173,20 @@ class Transaction:
 class Savepoint:
     """A part of a transaction that can fail alone; an exception undoes it and goes on."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, outbox: OutboxWriter) -> None:
+        self._connection, self._outbox = connection, outbox
 
     async def start(self) -> None:
+        await self._outbox.flush()
         # One name for all: the server takes the innermost.
         await self._connection.execute("SAVEPOINT seawall")
 
     async def commit(self) -> None:
+        await self._outbox.flush()
         await self._connection.execute("RELEASE SAVEPOINT seawall")
 
     async def rollback(self) -> None:
+        self._outbox.discard()
         await self._connection.execute("ROLLBACK TO SAVEPOINT seawall; RELEASE SAVEPOINT seawall")
 
     async def __aenter__(self) -> Self:

@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from seawall.postgres import checkpoint_store, quarantine_store, step_session
+from seawall.postgres import (
+    checkpoint_store,
+    outbox_store,
+    quarantine_store,
+    step_session,
+    step_store,
+)
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
 
@@ -16,8 +22,8 @@ TABLES = {
     "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
-    "fleet_tokens", "fleet_token_holders", "parked_calls",
-    "checkpoint_leases", "checkpoint_history",
+    "fleet_tokens", "fleet_token_holders", "parked_calls", "checkpoint_leases",
+    "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
 }  # fmt: skip
 
 COLUMNS = """
@@ -58,6 +64,10 @@ INSERT INTO seawall.circuit_breaker_transitions
     (transition_id, service_name, from_state, to_state, epoch, run_id, occurred_at)
 SELECT gen_random_uuid(), 's' || n % 50, 'closed', 'open', 1, 'r' || n % 2000, now()
 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.outbox_messages (message_id, topic, message_key, payload)
+SELECT gen_random_uuid(), 't' || n % 20, 'k' || n % 100, '{}' FROM generate_series(1, 20000) n;
+INSERT INTO seawall.run_steps (run_id, step, status, function)
+SELECT 'r' || n, s, 'waiting', 'f' FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
 ANALYZE;
 """
 
@@ -78,6 +88,17 @@ PLANS = {
     "quarantine of a step": (
         quarantine_store.BY_REASON, ("r7", "a", 0), "quarantined_records_run",
     ),
+    "taking of messages": (
+        outbox_store._TAKE_BY_KEY, ("w", "t7", 100, 30.0, KEY),
+        ("outbox_messages_due", "outbox_messages_held", "outbox_messages_pkey"),
+    ),
+    "report of a relay": (
+        outbox_store._REPORT,
+        ([KEY], [KEY], False, [KEY], [KEY], [1.0], ["x"], ["x"], [False], [KEY], [KEY], [0], [KEY],
+         [KEY], [0], 30.0, True, [KEY]),
+        ("outbox_messages_pkey", "outbox_messages_lane"),
+    ),
+    "look at a step": (step_store._LOOK, ("r7", "a"), "run_steps_pkey"),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
         "ORDER BY error_id DESC LIMIT 20",

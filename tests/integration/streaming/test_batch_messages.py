@@ -1,0 +1,56 @@
+"""Messages of a batch commit with it, once; a run whose checkpoint's worker vanished is abandoned."""
+
+import pytest
+
+JOB = {"run_id": "r", "step": "load", "size": 10, "position": lambda r: r[0]}
+TOPICS = "SELECT payload #>> '{}' AS p FROM seawall.outbox_messages ORDER BY sequence"
+
+
+async def test_publish_in_a_batch_commits_with_it_once(make_manager, connection, ledger, numbers):
+    failures = iter([True, False, False])
+
+    async def sink(tx, batch):
+        await tx.publish("loaded", batch.first_position)
+        await tx.load("numbers", batch.records)  # bad rows: the transaction is begun again
+        if batch.first_position == 11 and next(failures):
+            raise ConnectionResetError("the network hiccuped")
+
+    async with make_manager() as manager:
+        await manager.stream(numbers(30, {5, 25}), sink, **JOB)
+    await ledger.check(30, {5, 25})
+    assert [row["p"] for row in await connection.fetch(TOPICS)] == ["1", "11", "21"]
+
+
+async def test_publish_in_a_savepoint_is_undone_with_it(make_manager, connection, numbers):
+    async def sink(tx, batch):
+        await tx.publish("t", "before")
+        for outcome in (ZeroDivisionError, None):
+            try:
+                async with tx.transaction():
+                    await tx.publish("t", f"inside {outcome}")
+                    if outcome:
+                        raise outcome
+            except ZeroDivisionError:
+                pass
+        await tx.publish("t", "after")
+
+    async with make_manager() as manager:
+        await manager.stream(numbers(5), sink, **JOB)
+    published = [row["p"] for row in await connection.fetch(TOPICS)]
+    assert published == ["before", "inside None", "after"]
+
+
+@pytest.mark.parametrize("left", ["in order", "without a word"])
+async def test_run_of_a_checkpoint_is_abandoned_when_its_lease_has_run_out(
+    make_manager, connection, numbers, left
+):
+    async with make_manager() as manager:
+        await manager.stream(numbers(5), "numbers", **JOB)
+        assert await manager.abandon_lost_runs() == []
+        if left == "without a word":
+            await connection.execute(
+                "INSERT INTO seawall.checkpoint_leases (checkpoint_id, fence, owner, lease_until) "
+                "SELECT checkpoint_id, fence, 'h:1', now() - interval '1 s' FROM seawall.checkpoints"
+            )
+        abandoned = await manager.abandon_lost_runs()
+    assert abandoned == (["r"] if left == "without a word" else [])
