@@ -51,6 +51,14 @@ class FileStep(Protocol):
 class FileSink:
     """Files in ``folder``, written exactly once: ``stream(source, FileSink("out"), …)``.
 
+    By hand::
+
+        async with manager.checkpoint("2013", "export") as cp, FileSink("out") as sink:
+            async for batch in cp.batches(read_flights(after=cp.position)):
+                async with batch.transaction() as tx:
+                    await sink.write(tx, batch.records)
+            await sink.finish(cp)
+
     Finished files are named ``part-000001.jsonl``, ``part-000002.jsonl``, …: they appear whole and
     at once, after the commit of their last record, and never change again. The one in progress is
     hidden (``.part-000003.….open``). Its committed length is part of the step's checkpoint, so that

@@ -56,6 +56,42 @@ async def test_upsert_other_unique_index_is_violated_in_the_records_order(loadin
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "constraint",
+    ["UNIQUE (b)", "UNIQUE NULLS NOT DISTINCT (b)", "EXCLUDE (b WITH =)",
+     "UNIQUE (b) DEFERRABLE INITIALLY DEFERRED"],
+)  # fmt: skip
+async def test_upsert_key_that_a_later_record_frees_is_taken_before(loading, constraint):
+    """Records that repeat a key are not loaded after others that they must meet."""
+    loaded = await loading(
+        f"CREATE TABLE t (k int PRIMARY KEY, b int, {constraint}); INSERT INTO t VALUES (1, 10)"
+    )
+    assert await loaded.load([(3, 30), (3, 31)], on_conflict="update") == {}
+    assert set(await loaded.load([(2, 1), (2, 10), (1, 9)], on_conflict="update")) == {1}
+    assert await rows(loaded) == [(1, 9), (2, 1), (3, 31)]
+
+
+async def test_upsert_swap_under_a_deferrable_constraint_is_refused_as_one_by_one(loading):
+    """One statement would be checked at its end, where the swap is complete."""
+    loaded = await loading(
+        "CREATE TABLE t (k int PRIMARY KEY, b int UNIQUE DEFERRABLE); "
+        "INSERT INTO t VALUES (1, 10), (2, 20)"
+    )
+    assert set(await loaded.load([(1, 20), (2, 10), (3, 30)], on_conflict="update")) == {0, 1}
+    assert await rows(loaded) == [(1, 10), (2, 20), (3, 30)]
+
+
+async def test_upsert_missing_parent_of_what_is_not_written_is_no_fault(loading):
+    loaded = await loading(
+        "CREATE TABLE p (k int PRIMARY KEY); CREATE TABLE t (k int PRIMARY KEY, p int REFERENCES p, "
+        "v int); INSERT INTO t VALUES (1, NULL, 5)"
+    )
+    batch = [(1, 7, 1), (2, 7, 1), (3, None, 1)]
+    for option in (OnConflict(where="excluded.v > t.v"), OnConflict(update=("v",)), "nothing"):
+        assert set(await loaded.load(batch, on_conflict=option)) == {1}
+    assert set(await loaded.load(batch, on_conflict="update")) == {0, 1}
+
+
 @pytest.mark.parametrize("count", [2, 5, 40])
 async def test_upsert_repeated_keys_the_last_good_one_stays(loading, count):
     loaded = await loading("CREATE TABLE t (k int PRIMARY KEY, v int CHECK (v >= 0), w int)")

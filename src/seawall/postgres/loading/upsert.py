@@ -93,7 +93,9 @@ class Upserting:
             return
         await self._stage.create()
         await self._stage.copy(self._stage.good())
-        await self._split(await self._repeats() if self._expected.repeats else [], ())
+        groups = await self._repeats() if self._expected.repeats else []
+        self._expected.repeats = bool(groups)
+        await self._split(groups, ())
 
     async def _as_arrays(self) -> bool:
         """Load without the temporary table, where the values allow it."""
