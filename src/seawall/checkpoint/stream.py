@@ -1,7 +1,10 @@
 """The whole main job in one call: source, transform, sink, checkpoint."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
+
+import anyio
 
 from seawall.checkpoint.batch import Batch, Transform
 from seawall.checkpoint.model import StreamReport
@@ -13,6 +16,8 @@ from seawall.records import RecordSource
 
 StreamSource = Callable[[Any], Source] | RecordSource
 Sink = str | Callable[[Any, Batch], Awaitable[object]]
+
+_CLOSE_SECONDS = 10.0
 
 __all__ = ["Sink", "StreamSource", "Transform", "stream"]
 
@@ -46,12 +51,11 @@ async def stream(
         raise InvalidConfigError(
             f"concurrency={concurrency}: {type(sink).__name__} takes batches one after the other"
         )
-    finish = getattr(sink, "finish", None)
 
     async def into_table(tx: Any, batch: Batch) -> None:
         await tx.load(sink, batch.records, columns, on_conflict=on_conflict)
 
-    async with step:
+    async with _closing(sink), step:
         report = await step.for_each(
             source if isinstance(source, RecordSource) else lambda: source(step.position),
             into_table if isinstance(sink, str) else sink,
@@ -59,6 +63,19 @@ async def stream(
             transform=transform,
             concurrency=concurrency,
         )
+        finish = getattr(sink, "finish", None)
         if finish is not None:  # such as a file sink, whose last file is whole now
             await finish(step)
         return report
+
+
+@asynccontextmanager
+async def _closing(sink: object) -> AsyncIterator[None]:
+    """Close a sink that holds something open, at the end of the block."""
+    try:
+        yield
+    finally:
+        aclose = getattr(sink, "aclose", None)
+        if aclose is not None:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
+                await aclose()

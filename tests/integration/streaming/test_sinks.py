@@ -1,0 +1,139 @@
+"""`stream` into files, upserts and another database; from files that know their positions."""
+
+import asyncpg
+import pytest
+
+from seawall import (
+    CsvSource,
+    ErrorRecoveryManager,
+    FileSink,
+    InvalidConfigError,
+    JsonLinesSource,
+    OnConflict,
+    committed_files,
+)
+
+
+def csv_file(tmp_path, total, bad=()):
+    path = tmp_path / "in.csv"
+    lines = [f"{n},{'bad' if n in bad else 'w'}" for n in range(1, total + 1)]
+    path.write_text("\n".join(["n,word", *lines]) + "\n")
+    return path
+
+
+def typed(row):
+    return {"n": int(row["n"]), "word": row["word"]}
+
+
+def written(folder):
+    return [
+        int(line)
+        for path in committed_files(folder, suffix=".txt")
+        for line in path.read_text().split()
+    ]
+
+
+async def test_stream_csv_into_table_quarantines_lines_with_their_bytes(
+    make_manager, connection, tmp_path
+):
+    path = csv_file(tmp_path, 50, {7})
+    with path.open("ab") as file:
+        file.write(b"51,x,too many\n52,w\n")
+    async with make_manager() as manager:
+        for _ in range(2):
+            report = await manager.stream(
+                CsvSource(path), "numbers", run_id="r", size=10, transform=typed
+            )
+    assert (report.rows_read, report.rows_loaded, report.rows_quarantined) == (52, 50, 2)
+    assert report.this_process.read_count == 0
+    payloads = await connection.fetch(
+        "SELECT payload::text AS p FROM seawall.quarantined_records ORDER BY record_id"
+    )
+    from seawall.quarantine import codec
+
+    assert [codec.decode(row["p"]) for row in payloads] == [
+        {"n": "7", "word": "bad"},
+        b"51,x,too many\n",
+    ]
+
+
+@pytest.mark.parametrize("stopped_at", [None, 25])
+async def test_stream_into_files_holds_each_record_once(
+    make_manager, connection, numbers, tmp_path, stopped_at
+):
+    def source(after):
+        for row in numbers(60)(after):
+            if stopped_at is not None and row[0] == stopped_at:
+                raise RuntimeError("torn")
+            yield row[0]
+
+    def sink():
+        return FileSink(
+            tmp_path / "out", suffix=".txt", encode=lambda n: b"%d\n" % n, max_records=17
+        )
+
+    job = {"run_id": "r", "size": 10, "position": lambda n: n}
+    async with make_manager() as manager:
+        if stopped_at is not None:
+            with pytest.raises(RuntimeError, match="torn"):
+                await manager.stream(source, sink(), **job)
+            stopped_at = None
+        await manager.stream(source, sink(), **job)
+        assert written(tmp_path / "out") == list(range(1, 61))
+        await manager.stream(source, sink(), **job)
+    assert written(tmp_path / "out") == list(range(1, 61))
+
+
+async def test_stream_into_files_refuses_batches_side_by_side(make_manager, tmp_path):
+    async with make_manager() as manager:
+        with pytest.raises(InvalidConfigError, match="concurrency=2: FileSink"):
+            await manager.stream(lambda after: [1], FileSink(tmp_path), run_id="r", concurrency=2)
+
+
+async def test_stream_upserts_with_on_conflict(make_manager, connection):
+    async with make_manager() as manager:
+        for step, word in (("a", "old"), ("b", "new")):
+            await manager.stream(
+                lambda after, word=word: [(n, word) for n in range(1, 21)][after or 0 :],
+                "numbers",
+                run_id="r",
+                step=step,
+                size=6,
+                on_conflict=OnConflict(columns=["n"], where="numbers.n > 10"),
+            )
+    rows = await connection.fetch("SELECT word, count(*) AS c FROM numbers GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in rows] == [("new", 10), ("old", 10)]
+
+
+async def test_stream_into_another_database_keeps_the_checkpoint_there(
+    make_manager, connection, numbers, empty_database_dsn
+):
+    there = await asyncpg.connect(empty_database_dsn)
+    await there.execute(
+        "CREATE TABLE numbers (n int PRIMARY KEY, word text NOT NULL CHECK (word <> 'bad'))"
+    )
+    async with make_manager() as manager:
+        for total in (30, 50):
+            report = await manager.stream(
+                numbers(total, {4}), "numbers", run_id="r", size=10,
+                position=lambda row: row[0], database=empty_database_dsn,
+            )  # fmt: skip
+    assert report.resumed_from == 30
+    assert await there.fetchval("SELECT count(*) FROM numbers") == 49
+    assert await there.fetchval("SELECT count(*) FROM seawall.quarantined_records") == 1
+    assert await there.fetchval("SELECT (position #>> '{}')::int FROM seawall.checkpoints") == 50
+    assert await there.fetchval("SELECT count(*) FROM seawall.checkpoint_leases") == 0
+    await there.close()
+    assert await connection.fetchval("SELECT count(*) FROM seawall.checkpoints") == 0
+
+
+async def test_stream_json_lines_side_by_side(make_manager, connection, ledger, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"n": {n}, "word": "w"}}\n' for n in range(1, 301)))
+    async with make_manager() as manager:
+        report = await manager.stream(
+            JsonLinesSource(path), "numbers", run_id="r", size=7, concurrency=4
+        )
+    assert report.rows_loaded == 300
+    assert await ledger.loaded() == list(range(1, 301))
+    assert isinstance(manager, ErrorRecoveryManager)
