@@ -13,6 +13,7 @@ from seawall.clock import MACHINE_CLOCK
 from seawall.errors import SourceError
 
 _COMPRESSED_BLOCK = 64 * 1024
+_PLAIN_BLOCK = 512 * 1024
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's word for "with gzip's header and checksum"
 
 
@@ -41,19 +42,34 @@ class Blocks(Protocol):
 
 
 class PlainBlocks:
-    """The file's bytes as they are."""
+    """The file's bytes as they are.
+
+    Read more at a time than is given: a reading in a thread costs as much as parsing a few
+    kilobytes.
+    """
 
     def __init__(self, file: ByteFile) -> None:
         self._file = file
-        self.raw_offset = 0
+        self._held = memoryview(b"")
+        self._read_to = 0
+
+    @property
+    def raw_offset(self) -> int:
+        return self._read_to - len(self._held)
 
     async def read(self, size: int) -> bytes:
-        data = await self._file.read(size)
-        self.raw_offset += len(data)
-        return data
+        if self._held:
+            await MACHINE_CLOCK.sleep(0)  # others get their turn
+        else:
+            data = await self._file.read(max(size, _PLAIN_BLOCK))
+            self._read_to += len(data)
+            self._held = memoryview(data)
+        piece, self._held = bytes(self._held[:size]), self._held[size:]
+        return piece
 
     async def skip_to(self, offset: int) -> None:
-        self.raw_offset = await self._file.seek(offset)
+        self._held = memoryview(b"")
+        self._read_to = await self._file.seek(offset)
 
 
 class GzipBlocks:

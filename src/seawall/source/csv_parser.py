@@ -3,14 +3,14 @@
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from seawall.records import Malformed
-from seawall.source.csv_rows import CsvFormat, Fault, Row, rows_of, simple_records
+from seawall.source.csv_rows import CsvFormat, Fault, Row, rows_of, sound_rows
 from seawall.source.file_source import Positioned
 
 Converters = Mapping[str, Callable[[str], Any]]
-_CAREFUL_CHUNKS = 16
 
 
 class CsvLines:
@@ -40,10 +40,6 @@ class CsvLines:
             self.undecodable[number] = f"not valid {encoding}: {error.reason}"
             # It still has quotes and delimiters, which tell where its row ends.
             return str(line, encoding, "replace")
-
-    def raw(self, first: int, behind: int) -> bytes:
-        """The bytes of the lines from ``first`` to the one before ``behind``."""
-        return self.data[self.ends[first] - self.start : self.ends[behind] - self.start]
 
     def fault(self, first: int, behind: int, row: Row | Fault) -> Fault | None:
         """What is wrong with the row that these lines made, but for its fields."""
@@ -79,58 +75,58 @@ class CsvParser:
         self._form, self._encoding, self._names = form, encoding, names
         self._converters, self._limit = tuple(converters.items()), max_record_bytes
         self._width = len(names)
-        self._careful = 0  # chunks until a row a line is hoped for again
 
     def parse(self, data: bytes, start: int, *, final: bool) -> tuple[list[Positioned], int]:
         lines = CsvLines(data, start, self._encoding, final=final)
-        if self._careful or lines.undecodable:
-            self._careful = max(0, self._careful - 1)
-        else:
-            dicts = simple_records(self._form, lines.texts, self._names)
-            if dicts is not None:
-                return self._simple(lines, dicts), lines.ends[-1] - start
-            self._careful = _CAREFUL_CHUNKS
-        return self._one_by_one(lines, final=final)
+        rows = None
+        if not lines.undecodable:
+            rows = sound_rows(self._form, lines.texts, lines.ends, self._names)
+        if rows is None:
+            return self._one_by_one(lines, final=final)
+        if self._converters or not set(map(type, map(itemgetter(1), rows))) <= {dict}:
+            rows = self._looked_at(lines, rows)
+        return rows, lines.ends[-1] - start
 
-    def _simple(self, lines: CsvLines, dicts: list[dict[str, str]]) -> list[Positioned]:
-        records: list[Any] = dicts
-        if self._converters:
-            records = [
-                self._settled(lines, number, number + 1, self._converted(record))
-                for number, record in enumerate(dicts)
-            ]
-        return list(zip(lines.ends[1:], records, strict=True))
+    def _looked_at(self, lines: CsvLines, rows: list[Positioned]) -> list[Positioned]:
+        records: list[Positioned] = []
+        before = lines.start
+        for end, row in rows:
+            if row:
+                records.append((end, self._settled(lines, before, end, self._named(row))))
+            before = end
+        return records
 
     def _one_by_one(self, lines: CsvLines, *, final: bool) -> tuple[list[Positioned], int]:
         records: list[Positioned] = []
-        names, width, ends = self._names, self._width, lines.ends
-        is_plain = not self._converters and not lines.undecodable
+        ends = lines.ends
         hopeless_before = lines.hopeless_before(self._limit, final=final)
         used = 0
         for first, behind, row in rows_of(
             self._form, lines.texts, hopeless_before=hopeless_before, final=final
         ):
             used = behind
-            if is_plain and type(row) is list and len(row) == width:
-                records.append((ends[behind], dict(zip(names, row, strict=True))))
-            elif row:
+            if row:
                 outcome = lines.fault(first, behind, row) or self._named(row)
-                records.append((ends[behind], self._settled(lines, first, behind, outcome)))
+                record = self._settled(lines, ends[first], ends[behind], outcome)
+                records.append((ends[behind], record))
         return records, ends[used] - lines.start
 
     def _settled(
-        self, lines: CsvLines, first: int, behind: int, outcome: dict[str, Any] | Fault
+        self, lines: CsvLines, begin: int, end: int, outcome: dict[str, Any] | Fault
     ) -> Any:
         if isinstance(outcome, Fault):
-            return Malformed(lines.raw(first, behind), outcome.reason, outcome.exception_type)
+            raw = lines.data[begin - lines.start : end - lines.start]
+            return Malformed(raw, outcome.reason, outcome.exception_type)
         return outcome
 
-    def _named(self, row: Row | Fault) -> dict[str, Any] | Fault:
+    def _named(self, row: Row | dict[str, Any] | Fault) -> dict[str, Any] | Fault:
         if isinstance(row, Fault):
             return row
         if len(row) != self._width:
             return Fault(f"{len(row)} fields where {self._width} belong")
-        return self._converted(dict(zip(self._names, row, strict=True)))
+        if isinstance(row, list):
+            row = dict(zip(self._names, row, strict=True))
+        return self._converted(row) if self._converters else row
 
     def _converted(self, record: dict[str, Any]) -> dict[str, Any] | Fault:
         for name, convert in self._converters:

@@ -68,7 +68,7 @@ class CsvSource(FileSource):
         converters: Converters | None = None,
         compression: Compression = "infer",
         complete_lines_only: bool = False,
-        chunk_bytes: int = 128 * 1024,
+        chunk_bytes: int = 32 * 1024,
         max_record_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         super().__init__(

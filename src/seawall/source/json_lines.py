@@ -55,7 +55,7 @@ class JsonLinesSource(FileSource):
         strict: bool = True,
         compression: Compression = "infer",
         complete_lines_only: bool = False,
-        chunk_bytes: int = 128 * 1024,
+        chunk_bytes: int = 32 * 1024,
         max_record_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         super().__init__(
