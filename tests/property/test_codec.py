@@ -1,8 +1,10 @@
 """Q1: what goes into the quarantine comes back equal and of the same types."""
 
 import enum
+import inspect
 import json
 import math
+import sys
 import typing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
@@ -342,14 +344,92 @@ def test_same_object_twice_is_no_cycle():
     assert decode(encode([shared, shared])) == [[1], [1]]
 
 
-def test_nesting_at_the_limit_comes_back_and_past_it_is_refused():
-    """Every level also with the widest marks, since the JSON reader has a limit of its own."""
-    record = 1
-    for _ in range(codec._DEEPEST):
-        record = {1: record}
-    assert decode(encode(record)) == record
-    with pytest.raises(CodecError, match="nested deeper"):
-        encode([record])
+def nested(depth, wrap, record=1):
+    for _ in range(depth):
+        record = wrap(record)
+    return record
+
+
+WRAPS = {
+    "list": lambda inner: [inner],
+    "tuple": lambda inner: (inner,),
+    "odd key": lambda inner: {1: inner},
+    "wide": lambda inner: {"before": [1], "in": inner, "after": (2.5, {"x"})},
+    "dataclass": lambda inner: Point(inner),
+    "frozenset": lambda inner: frozenset([inner]),
+}
+
+
+def peeled(record):
+    """The chain's containers from the outside in, without recursion: one's parts, then the next's."""
+    while True:
+        yield type(record)
+        if isinstance(record, Point):
+            record = record.x
+        elif isinstance(record, dict):
+            record = record.get("in", record.get(1))
+        elif isinstance(record, list | tuple | frozenset):
+            (record,) = record
+        else:
+            return
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+@pytest.mark.parametrize("depth", [codec._DEEPEST - 1, codec._DEEPEST, codec._DEEPEST + 1, 5000])
+def test_record_nested_deep_comes_back(wrap, depth):
+    """Neither Python's stack nor the JSON reader's nor PostgreSQL's bounds the depth."""
+    record = nested(depth, wrap)
+    assert list(peeled(decode(encode(record)))) == list(peeled(record))
+
+
+def test_record_nested_deep_is_stored_flat():
+    """No reader of the text meets more than a few hundred levels."""
+    text = encode(nested(20_000, WRAPS["odd key"]))
+    depth = deepest = 0
+    for char in text:
+        depth += (char in "[{") - (char in "]}")
+        deepest = max(deepest, depth)
+    assert deepest < 500
+
+
+@settings(deadline=None, max_examples=200)
+@given(RECORDS, st.lists(st.sampled_from(list(WRAPS)), max_size=30), st.integers(1, 9))
+def test_record_cut_into_parts_anywhere_comes_back_the_same(record, wraps, deepest):
+    for name in wraps:
+        if name != "frozenset":
+            record = WRAPS[name](record)
+    text = json.dumps(codec._in_parts(record, deepest))
+    assert same(decode(text), record)
+
+
+def test_record_that_contains_itself_far_below_is_refused():
+    inner = []
+    record = nested(700, WRAPS["list"], inner)
+    inner.append(record)
+    with pytest.raises(CodecError, match="contains itself"):
+        encode(record)
+
+
+def test_record_written_out_near_the_end_of_the_stack_comes_back():
+    def from_below(left):
+        return encode(record) if left == 0 else from_below(left - 1)
+
+    record = nested(90, WRAPS["list"])
+    used = len(inspect.stack(0))
+    assert decode(from_below(sys.getrecursionlimit() - used - 100)) == record
+
+
+def test_error_far_below_shows_the_way_to_it():
+    with pytest.raises(CodecError, match=r"record\[0\]\[0\].*… is a .*Unknown"):
+        encode(nested(300, WRAPS["list"], Unknown()))
+
+
+@pytest.mark.parametrize(
+    "parts", ["[]", '[{"$part":1}]', '[{"$part":0}]', '[{"$part":-1}]', '[{"$part":"x"}]', "5"]
+)
+def test_parts_that_encode_did_not_write_are_codec_error(parts):
+    with pytest.raises(CodecError):
+        decode(f'{{"$format":2,"parts":{parts}}}')
 
 
 def test_record_that_grows_without_end_when_written_out_is_refused(monkeypatch):
