@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingTableError as MissingTableError
     from seawall.errors import NotStartedError as NotStartedError
+    from seawall.errors import PayloadTooLargeError as PayloadTooLargeError
+    from seawall.errors import QuarantineKeyError as QuarantineKeyError
     from seawall.errors import RateLimitedError as RateLimitedError
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
@@ -69,9 +71,9 @@ _HOMES = {
     "config": "RecoveryConfig",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
-    "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
-    "RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
-    "UnsupportedServerError",
+    "MigrationError MissingTableError NotStartedError PayloadTooLargeError QuarantineKeyError "
+    "RateLimitedError RefusedError RetryBudgetExhaustedError SeawallError StaleRunError "
+    "TooManyBadRecordsError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",

@@ -193,8 +193,14 @@ class Masker:
     """
 
     def __init__(
-        self, extra_keys: Iterable[str] = (), extra_patterns: Iterable[str | re.Pattern[str]] = ()
+        self,
+        extra_keys: Iterable[str] = (),
+        extra_patterns: Iterable[str | re.Pattern[str]] = (),
+        *,
+        emails: bool = False,
+        function: Callable[[str], str] | None = None,
     ) -> None:
+        self._emails, self._function = emails, function
         self._extra_keys = frozenset(_normal(key) for key in extra_keys) - {""}
         self._extra_names = _extra_names(self._extra_keys)
         self._extra_patterns = tuple(_compiled(pattern) for pattern in extra_patterns)

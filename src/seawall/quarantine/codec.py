@@ -123,19 +123,37 @@ def _flat(record: Any) -> Any:
     """
     kind = type(record)
     if kind is dict:
-        for key in record:
-            if type(key) is not str or key[:1] == "$":
-                raise LookupError
-        return {
-            key: value if type(value) in _PLAIN else FROM_SCALAR[type(value)](value)
-            for key, value in record.items()
-        }
+        keys = tuple(record)
+        if keys not in _known_keys:
+            _check_keys(keys)
+        tree = record
+        for key, value in record.items():
+            if type(value) not in _PLAIN:
+                if tree is record:
+                    tree = record.copy()
+                tree[key] = FROM_SCALAR[type(value)](value)
+        return tree
+    if kind in _PLAIN:
+        return record
     if kind is not tuple and kind is not list:
         raise LookupError
     values = [
         value if type(value) in _PLAIN else FROM_SCALAR[type(value)](value) for value in record
     ]
     return {"$tuple": values} if kind is tuple else values
+
+
+# Records of one source have the same keys: they are looked at once, not in every record.
+_known_keys: set[tuple[Any, ...]] = set()
+_MOST_KNOWN_KEYS = 256
+
+
+def _check_keys(keys: tuple[Any, ...]) -> None:
+    for key in keys:
+        if type(key) is not str or key[:1] == "$":
+            raise LookupError
+    if len(_known_keys) < _MOST_KNOWN_KEYS and len(keys) <= _MOST_KNOWN_KEYS:
+        _known_keys.add(keys)
 
 
 @dataclass(frozen=True, slots=True)

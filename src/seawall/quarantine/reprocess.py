@@ -11,9 +11,9 @@ from seawall.classification import Classifier, default_classifier
 from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
-from seawall.errors import CodecError, InvalidConfigError
+from seawall.errors import CodecError, InvalidConfigError, QuarantineKeyError
 from seawall.masking import default_masker
-from seawall.quarantine.codec import decode
+from seawall.quarantine.payload import PLAIN, Owner, PayloadForm, Stored
 from seawall.text import recordable
 
 Processor = Callable[[Any, Any], Awaitable[object]]
@@ -45,8 +45,14 @@ class TakenRecord:
     """A record that this reprocessor holds."""
 
     record_id: UUID
+    run_id: str
     step: str
-    payload: str
+    stored: Stored
+
+    @property
+    def owner(self) -> Owner:
+        """What its payload is bound to."""
+        return (self.record_id, self.run_id, self.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,7 @@ class Reprocessor:
         processors: by step, for records without a processor given.
         classifier: decides the error type of a failure.
         clock: measures the time that it took.
+        form: opens their payloads.
     """
 
     def __init__(
@@ -127,7 +134,9 @@ class Reprocessor:
         processors: Mapping[str, Processor] | None = None,
         classifier: Classifier = default_classifier,
         clock: Clock = SYSTEM_CLOCK,
+        form: PayloadForm = PLAIN,
     ) -> None:
+        self._form = form
         self._store, self._processors = store, processors if processors is not None else {}
         self._classifier, self._clock = classifier, clock
 
@@ -147,6 +156,7 @@ class Reprocessor:
 
         Raises:
             InvalidConfigError: there is no processor for a record's step.
+            QuarantineKeyError: a record's key is not here; it and its batch stay as they were.
         """
         Range(int, 1).check("size", size)
         started, outcomes, failures = self._clock.monotonic(), Counter[str](), Counter[str]()
@@ -193,9 +203,11 @@ class Reprocessor:
                 f"step {taken.step!r}: has no processor; give one, or register it for the step"
             )
         try:
-            record = decode(taken.payload)
+            record = self._form.open(taken.stored, taken.owner)
             async with batch.savepoint():
                 await run(batch.connection, record)
+        except QuarantineKeyError:
+            raise  # nothing is wrong with the record: it waits for its key
         except Exception as error:
             if batch.connection.is_closed():
                 raise
