@@ -62,18 +62,27 @@ def owner(row: Any) -> Owner:
     return (row["record_id"], row["run_id"], row["step"])
 
 
-async def stored(connection: Any, schema: str, row: Any) -> Stored:
-    """The payload in a row with ``COLUMNS``, its pieces fetched.
+def stored(row: Any) -> Stored:
+    """The payload in a row with ``COLUMNS``, as it stands there; see ``whole``."""
+    return Stored(
+        row["payload"],
+        row["sealed"],
+        row["key_id"],
+        row["redacted"],
+        row["reason"],
+        row["reasons"],
+    )
+
+
+async def whole(connection: Any, schema: str, record_id: UUID, part: Stored) -> Stored:
+    """The payload with its pieces fetched, where it is in pieces.
 
     Raises:
         CodecError: a piece is missing.
     """
-    sealed: bytes | None = row["sealed"]
-    if sealed is not None and pieces.is_head(sealed):
-        sealed = await pieces.joined(connection, schema, row["record_id"], sealed)
-    return Stored(
-        row["payload"], sealed, row["key_id"], row["redacted"], row["reason"], row["reasons"]
-    )
+    if part.sealed is None or not pieces.is_head(part.sealed):
+        return part
+    return part._replace(sealed=await pieces.joined(connection, schema, record_id, part.sealed))
 
 
 class PostgresPayloadStore:
@@ -126,7 +135,7 @@ class PostgresPayloadStore:
             news: dict[UUID, Stored] = {}
             for row in rows:
                 try:
-                    old = await stored(connection, schema, row)
+                    old = await whole(connection, schema, row["record_id"], stored(row))
                     news[row["record_id"]] = self._form.resealed(old, owner(row))
                 except CodecError:
                     unreadable.append(row["record_id"])

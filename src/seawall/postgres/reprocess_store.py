@@ -9,6 +9,7 @@ from seawall.clock import uuid7
 from seawall.postgres import payload_store
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
+from seawall.quarantine.payload import Stored
 from seawall.quarantine.reprocess import Attempt, RecordFilter, TakenRecord
 from seawall.text import storable
 
@@ -80,7 +81,7 @@ class PostgresReprocessStore:
                         record_id=row["record_id"],
                         run_id=row["run_id"],
                         step=row["step"],
-                        stored=await payload_store.stored(connection, self._database.schema, row),
+                        stored=payload_store.stored(row),
                     )
                     for row in rows
                 ]
@@ -107,6 +108,11 @@ class Batch:
 
     def savepoint(self) -> Any:
         return self.connection.transaction()
+
+    async def whole(self, taken: TakenRecord) -> Stored:
+        return await payload_store.whole(
+            self.connection, self._schema, taken.record_id, taken.stored
+        )
 
     async def settle(self, attempts: list[Attempt], actor: str) -> None:
         await self.connection.execute(

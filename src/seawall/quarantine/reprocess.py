@@ -97,6 +97,14 @@ class ReprocessBatch(Protocol):
         """A part of the transaction that can fail alone."""
         ...
 
+    async def whole(self, taken: TakenRecord) -> Stored:
+        """The record's payload, with what is stored elsewhere of it: one large one at a time.
+
+        Raises:
+            CodecError: a piece of it is missing.
+        """
+        ...
+
     async def settle(self, attempts: list[Attempt], actor: str) -> None:
         """Write the outcomes; they stand when the batch is left."""
         ...
@@ -203,7 +211,7 @@ class Reprocessor:
                 f"step {taken.step!r}: has no processor; give one, or register it for the step"
             )
         try:
-            record = self._form.open(taken.stored, taken.owner)
+            record = self._form.open(await batch.whole(taken), taken.owner)
             async with batch.savepoint():
                 await run(batch.connection, record)
         except QuarantineKeyError:
