@@ -9,6 +9,8 @@ object with one key that starts with ``$``:
 - ``{"$object": [name, {field: value}]}`` for dataclasses and named tuples: a registered name comes
   back as its class, any other as the dict ``{"__type__": name, field: value, ...}``;
 - ``{"$enum": [name, member]}`` for registered enums;
+- ``{"$row": [library, {column: value}, [type, ...], [[name, type, value], ...]]}`` for a row of a
+  DataFrame (``seawall.quarantine.frames``): the types of its columns, then its index;
 - the scalars of ``seawall.quarantine.scalar``.
 
 This is format 1, which has no mark of its own. A later format marks its texts with
@@ -28,6 +30,7 @@ from typing import Any
 import msgspec
 
 from seawall.errors import CodecError
+from seawall.quarantine.frames import Column, FrameRow
 from seawall.quarantine.preview import preview
 from seawall.quarantine.registry import (
     fields_of,
@@ -135,12 +138,18 @@ def _flat(record: Any) -> Any:
         return tree
     if kind in _PLAIN:
         return record
+    if kind is FrameRow and not record.index and all(map(_is_plain, record.dtypes)):
+        return {"$row": [record.library, _flat(dict(record)), record.dtypes, []]}
     if kind is not tuple and kind is not list:
         raise LookupError
     values = [
         value if type(value) in _PLAIN else FROM_SCALAR[type(value)](value) for value in record
     ]
     return {"$tuple": values} if kind is tuple else values
+
+
+def _is_plain(values: list[Any]) -> bool:
+    return _PLAIN.issuperset(map(type, values))
 
 
 # Records of one source have the same keys: they are looked at once, not in every record.
@@ -229,6 +238,8 @@ class _Walk:
             return {_SEQUENCES[cls]: self._items(value)}
         if isinstance(value, Enum):
             return self._enum(value)
+        if cls is FrameRow:
+            return self._row(value)
         if is_fielded(cls):
             name = stored_name(cls) or type_name(cls)
             return {"$object": [self.tree(name), self._dict(fields_of(value), "{}.{}")]}
@@ -246,6 +257,10 @@ class _Walk:
                 for key, each in value.items()
             ]
         }
+
+    def _row(self, row: FrameRow) -> Any:
+        index = [self._items(each) for each in row.index]
+        return {"$row": [row.library, self._dict(row), self._items(row.dtypes), index]}
 
     def _enum(self, value: Enum) -> Any:
         name = stored_name(type(value))
@@ -328,6 +343,12 @@ def _restored_object(stored: list[Any], parts: Sequence[Any]) -> Any:
     return rebuilt(_restored(name), _restored(fields, parts))
 
 
+def _restored_row(stored: list[Any], parts: Sequence[Any]) -> FrameRow:
+    library, values, dtypes, index = stored
+    levels = [Column(*_restored(each, parts)) for each in index]
+    return FrameRow(library, _restored(values, parts), _restored(dtypes, parts), levels)
+
+
 _TO_CONTAINER: dict[str, Callable[[Any, Sequence[Any]], Any]] = {
     "$tuple": lambda items, parts: tuple([_restored(each, parts) for each in items]),
     "$set": lambda items, parts: {_restored(each, parts) for each in items},
@@ -335,5 +356,6 @@ _TO_CONTAINER: dict[str, Callable[[Any, Sequence[Any]], Any]] = {
     "$dict": _restored_dict,
     "$object": _restored_object,
     "$enum": lambda stored, _parts: member(*stored),
+    "$row": _restored_row,
     "$part": _restored_part,
 }

@@ -5,7 +5,11 @@ import base64
 import random
 
 import asyncpg
+import pandas as pd
+import polars as pl
 import pytest
+from pandas.testing import assert_frame_equal as assert_pandas
+from polars.testing import assert_frame_equal as assert_polars
 
 from seawall import (
     ErrorRecoveryManager,
@@ -16,6 +20,7 @@ from seawall import (
 from seawall.checkpoint.model import Rejection, StepKey
 from seawall.postgres import payload_store, pieces, quarantine_store
 from seawall.quarantine.encryption import ENVIRONMENT
+from seawall.quarantine.frames import frame_of
 from seawall.quarantine.payload import PLAIN
 
 OLD, NEW = (f"{name}:{base64.b64encode(name.encode() * 32)[:43].decode()}=" for name in ("o", "n"))
@@ -290,3 +295,25 @@ async def test_rows_written_in_a_transaction_that_fails_are_gone_with_their_piec
             raise ZeroDivisionError
     for table in ("quarantined_records", "quarantine_payload_chunks"):
         assert await connection.fetchval(f"SELECT count(*) FROM seawall.{table}") == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"quarantine_keys": OLD}], ids=["plain", "encrypted"])
+async def test_frame_is_set_aside_row_by_row_and_comes_back(make_manager, connection, config):
+    frame = pd.DataFrame(
+        {
+            "n": pd.Series([1, pd.NA, 3], dtype="Int64"),
+            "at": pd.date_range("2013-01-01", periods=3, tz="Europe/Berlin"),
+            "kind": pd.Categorical(["b", "a", None]),
+        },
+        index=pd.Index([10, 11, 17], name="row"),
+    )
+    table = pl.DataFrame({"n": [1, None], "in": [[1.5], None]})
+    async with make_manager(**config) as manager:
+        await manager.quarantine_bad_records("pandas", frame, "bad", positions=[10, 11, 17])
+        await manager.quarantine_bad_records("polars", table, "bad")
+        assert await connection.fetchval("SELECT count(*) FROM seawall.quarantined_records") == 5
+        first, _ = await reprocessed(manager, "pandas")
+        second, _ = await reprocessed(manager, "polars")
+    assert first[0]["n"] == 1
+    assert_pandas(frame_of(first), frame, check_freq=False)
+    assert_polars(frame_of(second), table)
