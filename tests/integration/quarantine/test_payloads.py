@@ -304,9 +304,8 @@ async def test_frame_is_set_aside_row_by_row_and_comes_back(make_manager, connec
             "n": pd.Series([1, pd.NA, 3], dtype="Int64"),
             "at": pd.date_range("2013-01-01", periods=3, tz="Europe/Berlin"),
             "kind": pd.Categorical(["b", "a", None]),
-        },
-        index=pd.Index([10, 11, 17], name="row"),
-    )
+        }
+    ).set_index(pd.Index([10, 11, 17], name="row"))
     table = pl.DataFrame({"n": [1, None], "in": [[1.5], None]})
     async with make_manager(**config) as manager:
         await manager.quarantine_bad_records("pandas", frame, "bad", positions=[10, 11, 17])
