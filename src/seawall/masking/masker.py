@@ -1,12 +1,6 @@
-"""Secrets out of texts and values, before anything is written or shown.
+"""The Masker: what finds and hides secrets in texts and in values."""
 
-In a text, secrets are found by their shape (URL passwords, ``key=value`` pairs and headers with a
-telling name, tokens with a known prefix, private keys, card numbers); in a mapping, by the name of
-the key too. What was found becomes ``***``; masking twice changes nothing more.
-
-Every expression takes time in proportion to the text: repeats are bounded or can't overlap.
-"""
-
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time, timedelta
@@ -15,156 +9,20 @@ from typing import Any
 from uuid import UUID
 
 from seawall.errors import InvalidConfigError
-
-MASK = "***"
+from seawall.masking.named import MASK, mask_named, named, named_value
+from seawall.masking.shapes import FAMILIES
+from seawall.masking.tokens import mask_tokens
 
 _LONGEST_TEXT = 100_000
 _CUT = " … (cut)"
 _DEEPEST = 30
 _MOST_PARTS = 100_000
 
-# Parts of a name that tell a secret (db_password, X-Api-Key-Id), then whole names.
-_TELLING = (
-    r"passw(?:or)?d|passphrase|pwd|secret(?!ar|ion)"
-    r"|token(?!s\b|iz|_?(?:count|type|limit))"
-    r"|api[_ -]?key|access[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?key|master[_-]?key"
-    r"|encryption[_-]?key|credential|session[_-]?id|signature|connection[_-]?string"
-)
-_NAMES = (
-    rf"(?:{_TELLING})[\w.-]{{0,40}}|(?<![a-z0-9])(?:dsn|sig|cvv|cvc|ssn|auth(?=\S))(?![a-z0-9])"
-)
-_NAME_HINTS: tuple[str, ...] = (
-    *("pass", "pwd", "secret", "token", "key", "credential", "session", "signature", "auth"),
-    *("connection", "dsn", "sig", "cvv", "cvc", "ssn"),
-)
-
-# From the name to the value: = : => and, in the repr of headers, a comma between two quoted texts.
-_BETWEEN = (
-    r"""(?:\\{0,3}["']?\s{0,3}(?:=>|[:=])\s{0,3}(?:b(?=["']))?|["']\s{0,3},\s{0,3}b?(?=["']))"""
-)
-_QUOTED = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\\{1,3}["'][^"'\n]*["']"""
-# Quoted, in brackets, or up to white space; a comma or semicolon ends it only where it separates.
-_VALUE = (
-    rf"(?:{_QUOTED}|(?:\([^()\n]*\)|\[[^\[\]\n]*\]|\{{[^{{}}\n]*\}})(?!\w)"
-    r"""|(?:[^\s,;&"']|[,;](?!\s|$|[\w.-]{1,40}[=:])|["'](?=\w))+)"""
-)
-_BRACKETS = {"(": ")", "[": "]", "{": "}"}
-_QUOTE = re.compile(r"""\\{0,3}["']""")
-
-
-def _named(names: str, value: str = _VALUE) -> re.Pattern[str]:
-    return re.compile(rf"(?i)((?:{names}){_BETWEEN})({value})")
-
-
-def _named_value(match: re.Match[str]) -> str:
-    value = match[2]
-    if len(value) <= 3 and not any(map(str.isalnum, value)):
-        return match[0]  # a parser's "unexpected token: '}'"
-    # The quotes or brackets stay, so that masking again finds the same value.
-    for opening, closing in _BRACKETS.items():
-        if value.startswith(opening) and value.endswith(closing) and len(value) > 1:
-            return f"{match[1]}{opening}{MASK}{closing}"
-    quote = _QUOTE.match(value)
-    mark = quote[0] if quote is not None and value.endswith(quote[0]) else ""
-    return f"{match[1]}{mark}{MASK}{mark}"
-
-
-def _before(match: re.Match[str]) -> str:
-    return match[1] + MASK
-
-
-def _user_info(match: re.Match[str]) -> str:
-    return f"://{match['user']}:{MASK}@" if match["user"] is not None else f"://{MASK}@"
-
-
-def _whole(_match: re.Match[str]) -> str:
-    return MASK
-
-
-def _card(match: re.Match[str]) -> str:
-    digits = [int(char) for char in match[0] if char.isdigit()]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    return MASK if (sum(doubled) + sum(digits[-1::-2])) % 10 == 0 else match[0]
-
-
-_Replacement = Callable[[re.Match[str]], str]
-_Family = tuple[tuple[str, ...], re.Pattern[str], _Replacement]
-
-# Each with what the lower-case text must hold for the expression to be worth its time.
-_FAMILIES: tuple[_Family, ...] = (
-    (
-        ("://",),
-        re.compile(
-            r"""://(?:(?P<user>[^\s/?#@:"'<>]{0,200}):"""
-            r"""(?:[^\s/?#"'<>]{1,4000}|(?!\d{1,5}[/?#])[^\s"'<>@]{1,500})@"""
-            r"""|[^\s/?#@:"'<>]{16,4000}@)"""
-        ),
-        _user_info,
-    ),
-    (
-        ("private key",),
-        re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----))*"
-            r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
-        ),
-        _whole,
-    ),
-    (
-        ("authorization",),
-        _named(
-            r"authorization[\w-]{0,20}",
-            r"(?:digest|aws4-hmac-sha256|oauth|signature)\b[^\r\n]*"
-            rf"|(?:(?:basic|bearer|negotiate|token|apikey|key)\s+)?{_VALUE}",
-        ),
-        _named_value,
-    ),
-    (("cookie",), _named(r"cookie[\w-]{0,20}", rf"{_QUOTED}|[^\r\n]+"), _named_value),
-    (_NAME_HINTS, _named(_NAMES), _named_value),
-    (
-        ("passw", "passphrase", "identified", "--"),
-        re.compile(
-            r"(?i)((?:passw(?:or)?d|passphrase|identified by)\s{1,3}(?=['\"])"
-            rf"|--[\w-]{{0,20}}(?:{_TELLING})[\w-]{{0,20}}\s{{1,3}}(?!-))({_VALUE})"
-        ),
-        _named_value,
-    ),
-    (
-        ("bearer", "basic"),
-        # Prose ("basic authentication failed") has neither digits, capitals nor padding.
-        re.compile(r"(\b(?i:bearer|basic)\s+)(?=\S{0,200}[A-Z0-9=])[\w.~+/=-]{8,}"),
-        _before,
-    ),
-    (
-        ("eyj",),
-        re.compile(r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]+){1,4}"),
-        _whole,
-    ),
-    (
-        ("akia", "asia", "aroa", "aida", "abia", "acca"),
-        re.compile(r"(?<![A-Za-z0-9])A(?:KI|SI|RO|ID|BI|CC)A[A-Z0-9]{16}(?![A-Za-z0-9])"),
-        _whole,
-    ),
-    (
-        ("gh", "glpat-", "xox", "sk-", "k_", "aiza", "npm_", "pypi-", "hf_", "sg.", "ya29", "hvs."),
-        re.compile(
-            r"(?<![A-Za-z0-9_])(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
-            r"|xox[abeposr]-[\w-]{10,}|sk-[\w-]{20,}|[sr]k_(?:live|test)_\w{10,}|AIza[\w-]{35}"
-            r"|npm_\w{30,}|pypi-[\w-]{30,}|hf_\w{30,}|SG\.[\w-]{16,}\.[\w-]{16,}"
-            r"|ya29\.[\w-]{20,}|hvs\.[\w-]{20,})"
-        ),
-        _whole,
-    ),
-    (
-        ("hooks.slack.com", "/api/webhooks/"),
-        re.compile(r"((?:hooks\.slack\.com/(?:services|workflows)/|/api/webhooks/))[\w/-]+"),
-        _before,
-    ),
-)
 # Visa, Mastercard, American Express, Discover, Diners, JCB; the check digit must be right too.
 # The first digit stands before what must not precede it: scanning for a digit alone is fast.
 _CARD = re.compile(
-    r"[2-6](?<![\w.-]\d)(?:(?<=4)\d|(?<=5)[1-5]|(?<=2)[2-7]|(?<=3)[0-8]|(?<=6)[05])\d\d"
-    r"(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\w-]|\.\d)"
+    r"[2-6](?<![\w.-]\d)(?:(?:(?<=4)\d|(?<=5)[1-5]|(?<=2)[2-7]|(?<=3)[0-8]|(?<=6)[05])\d\d"
+    r"(?:[ -]?\d{4}){2}[ -]?\d{1,7}|(?<=3)[47]\d\d[ -]\d{6}[ -]\d{5})(?![\w-]|\.\d)"
 )
 _KEY_DETAIL = re.compile(
     r"(?i)(key \(([^()\n]{1,500})\)=\()([^\n]*?)(\)(?: |\.|,|$))", re.MULTILINE
@@ -174,11 +32,19 @@ _EMAIL = re.compile(
     r"(?<![\w.+%/-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
 )
 _SECRET_KEY = re.compile(
-    r"passw(?:or)?d|passphrase|pwd|secret(?!ar|ion)|token(?!s$|iz|count|type|limit)|apikey|accesskey"
-    r"|privatekey|accountkey|sharedkey|masterkey|encryptionkey|credential|sessionid|signature"
-    r"|authorization|cookie|connectionstring|^(?:dsn|auth|sig|pin|cvv|cvc|ssn)$"
+    r"passw(?:or)?d|passphrase|passcode|pwd|secret(?!ar|ion)|token(?!s$|iz|count|type|limit)"
+    r"|(?:api|app|access|account|activation|auth|client|deploy|encryption|hmac|licen[cs]e|master"
+    r"|private|service|session|shared|signing|ssh|storage|subscription|functions|webhook)key"
+    r"|credential|sessionid|signature|authorization|cookie|connectionstring|pass$"
+    r"|^(?:dsn|auth|sig|pin|otp|cvv|cvc|ssn)$"
 )
 _HARMLESS = (int, float, Decimal, date, time, timedelta, UUID, type(None))
+
+
+def _card(match: re.Match[str]) -> str:
+    digits = [int(char) for char in match[0] if char.isdigit()]
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return MASK if (sum(doubled) + sum(digits[-1::-2])) % 10 == 0 else match[0]
 
 
 class Masker:
@@ -190,6 +56,9 @@ class Masker:
             no difference. With any of them, ``Failing row contains (…)`` is masked whole.
         extra_patterns: regular expressions for texts; where one has a group named ``secret``, only
             that is masked, else all that matched.
+        emails: mask e-mail addresses too.
+        function: takes each text after all of this, gives the text to be written. What it raises
+            reaches whoever wanted to write; it must find nothing in a text that it has masked.
 
     Raises:
         InvalidConfigError: a pattern is no regular expression.
@@ -214,16 +83,20 @@ class Masker:
         if len(text) > _LONGEST_TEXT and not text.endswith(_CUT):
             text = text[:_LONGEST_TEXT] + _CUT
         lower = text.lower()
-        for hints, pattern, replacement in _FAMILIES:
+        found = text
+        for hints, pattern, replacement in FAMILIES:
             for hint in hints:
                 if hint in lower:
-                    text = pattern.sub(replacement, text)
+                    found = pattern.sub(replacement, found)
                     break
+        if found is not text and found != text:
+            text, lower = found, found.lower()
+        text = mask_tokens(mask_named(text, lower), MASK)
         text = _CARD.sub(_card, text)
         if "key (" in lower:
             text = _KEY_DETAIL.sub(self._key_detail, text)
         if self._extra_names is not None:
-            text = self._extra_names.sub(_named_value, text)
+            text = self._extra_names.sub(named_value, text)
             text = _ROW_DETAIL.sub(_row_detail, text)
         for pattern in self._extra_patterns:
             text = pattern.sub(_secret_group, text)
@@ -253,7 +126,19 @@ class Masker:
             return self._mapping(value, depth, parts)
         if isinstance(value, list | tuple | set | frozenset):
             return self._items(value, depth, parts)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._fields(value, depth, parts)
         return self._other(value)
+
+    def _fields(self, value: Any, depth: int, parts: list[int]) -> Any:
+        """A dataclass by the names of its fields, also those that its ``repr`` leaves out."""
+        names = [each.name for each in dataclasses.fields(value)]
+        fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        masked = self._mapping(fields, depth, parts)
+        if all(_same(masked[name], each) for name, each in fields.items()):
+            return value
+        cls = type(value)
+        return {"__type__": f"{cls.__module__}.{cls.__qualname__}", **masked}
 
     def _mapping(self, value: Mapping[Any, Any], depth: int, parts: list[int]) -> dict[Any, Any]:
         return {
@@ -312,6 +197,13 @@ class Masker:
         return match[1] + MASK + match[4] if secret else match[0]
 
 
+def _same(masked: Any, value: Any) -> bool:
+    try:
+        return masked is value or bool(masked == value)
+    except Exception:
+        return False  # arrays and their like don't compare; their masked copy is as good
+
+
 def _normal(key: str) -> str:
     return re.sub(r"[^a-z0-9]", "", key.lower()[:200])
 
@@ -320,7 +212,7 @@ def _extra_names(keys: frozenset[str]) -> re.Pattern[str] | None:
     if not keys:
         return None
     names = "|".join("[_-]?".join(map(re.escape, key)) for key in sorted(keys))
-    return _named(rf"(?<![a-z0-9])(?:{names})")
+    return named(rf"(?<![a-z0-9])(?:{names})")
 
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
