@@ -63,6 +63,7 @@ class Services:
         self.processors: dict[str, Processor] = {}
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
+        # How records are stored, and what is masked: for every part that writes.
         self.form = PayloadForm.of(config)
         self._describer = ErrorDescriber(classifier, self.form.masker)
         self._users = 0
@@ -81,7 +82,9 @@ class Services:
             quarantine_store.TABLE: quarantine_store.COLUMNS,
             pieces.TABLE: pieces.COLUMNS,
         }
-        self._recorder = Recorder(PostgresRecordStore(self.database, columns))
+        self._recorder = Recorder(
+            PostgresRecordStore(self.database, columns), masker=self.form.masker
+        )
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
         self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
@@ -94,6 +97,7 @@ class Services:
             worker_id=worker_id,
             lease_seconds=self._config.lease_seconds,
             classifier=self._classifier,
+            masker=self.form.masker,
         )
         self._shares = FleetShares(
             PostgresSliceStore(listener, self.database.schema), worker_id=worker_id

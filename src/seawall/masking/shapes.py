@@ -79,7 +79,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     (
         ("jdbc:oracle",),
-        re.compile(r"(?i)(jdbc:oracle:\w{1,10}:[^/\s@]{1,100}/)[^@\s]+(?=@)"),
+        re.compile(r"(?i)(jdbc:oracle:\w{1,10}:[^/\s@]{1,100}/)[^@\s]{1,500}(?=@)"),
         _before,
     ),
     (

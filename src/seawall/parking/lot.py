@@ -19,7 +19,7 @@ from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled, uuid7
 from seawall.config import Range
 from seawall.errors import ParkedError
-from seawall.masking import default_masker
+from seawall.masking import Masker, default_masker
 from seawall.operation import OperationDecorator, like
 from seawall.parking.registry import Operations, ParkOn, Rules
 from seawall.parking.store import ParkedCall, ParkingStore, TakenCall
@@ -57,7 +57,9 @@ class ParkingLot:
         lease_seconds: float = 30.0,
         classifier: Classifier = default_classifier,
         clock: Clock = SYSTEM_CLOCK,
+        masker: Masker = default_masker,
     ) -> None:
+        self._masker = masker
         self._store, self._encode, self._decode = store, encode, decode
         self._worker_id, self._lease_seconds = worker_id, lease_seconds
         self._classifier, self._clock = classifier, clock
@@ -213,7 +215,7 @@ class ParkingLot:
         try:
             return await self._park(name, args, kwargs, seconds, None, error)
         except Exception as obstacle:
-            error.add_note(f"{name} could not be parked: {_reason(obstacle)}")
+            error.add_note(f"{name} could not be parked: {self._reason(obstacle)}")
             return None
 
     async def _park(
@@ -234,7 +236,7 @@ class ParkingLot:
                 key=key,
                 not_before_seconds=seconds,
                 error_type=None if error is None else self._classifier.classify(error),
-                reason=None if error is None else _reason(error),
+                reason=None if error is None else self._reason(error),
                 pipeline_id=scope.pipeline_id,
                 run_id=scope.run_id,
             )
@@ -284,7 +286,7 @@ class ParkingLot:
     ) -> None:
         dead = call.attempts >= rules.max_attempts
         wait = rules.next_wait(call.attempts, error)
-        kind, reason = self._classifier.classify(error), _reason(error)
+        kind, reason = self._classifier.classify(error), self._reason(error)
         if dead:
             _logger.error("%s %s is given up: %s", call.operation, call.call_id, reason)
         await self._store.failed(call, wait, kind, reason, dead=dead)
@@ -304,7 +306,5 @@ class ParkingLot:
             except Exception as error:
                 _logger.warning("the lease of %s could not be renewed: %s", call.call_id, error)
 
-
-def _reason(error: BaseException) -> str:
-    text = f"{type(error).__qualname__}: {text_of(error)}"
-    return recordable(default_masker.mask_text(text)) or ""
+    def _reason(self, error: BaseException) -> str:
+        return recordable(f"{type(error).__qualname__}: {text_of(error)}", self._masker)

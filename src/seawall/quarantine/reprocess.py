@@ -12,7 +12,6 @@ from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import CodecError, InvalidConfigError, QuarantineKeyError
-from seawall.masking import default_masker
 from seawall.quarantine.payload import PLAIN, Owner, PayloadForm, Stored
 from seawall.text import recordable
 
@@ -224,7 +223,7 @@ class Reprocessor:
                 outcome="failed",
                 error_type=self._kind(error),
                 exception_type=type(error).__qualname__,
-                message=recordable(default_masker.mask_text(text_of(error))),
+                message=recordable(text_of(error), self._form.masker),
             )
         return Attempt(record_id=taken.record_id, outcome="reprocessed")
 

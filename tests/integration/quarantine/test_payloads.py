@@ -261,6 +261,27 @@ async def test_errors_are_masked_as_the_config_says(make_manager, connection):
     assert "Springfield" not in row["context"]
 
 
+async def test_retries_and_failed_reprocessing_are_masked_as_the_config_says(
+    make_manager, connection
+):
+    async def fail(*_):
+        raise TimeoutError("CUST-77 timed out")
+
+    async with make_manager(mask_patterns=[r"CUST-\d+"]) as manager:
+        with pytest.raises(TimeoutError):
+            await manager.execute_with_retry(fail, max_retries=1, initial_delay=0.001)
+        await manager.quarantine_bad_records("r", RECORDS[:1], "CUST-78 is unknown")
+        await manager.reprocess_quarantined_records("r", processor=fail)
+    for column, table in [
+        ("message", "retry_attempts"),
+        ("message", "quarantine_attempts"),
+        ("reason", "quarantined_records"),
+    ]:
+        told = await connection.fetchval(f"SELECT string_agg({column}, ' ') FROM seawall.{table}")
+        assert "***" in told
+        assert "CUST" not in told
+
+
 async def test_pieces_are_deleted_with_their_record(make_manager, connection, monkeypatch):
     monkeypatch.setattr(pieces, "LARGEST", 20)
     async with make_manager(quarantine_keys=OLD) as manager:
