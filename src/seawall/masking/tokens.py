@@ -32,7 +32,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     ("ATBB", rf"{_A}{{24,}}"),
     ("sntry", rf"[su]_{_B64}{{30,}}"),
     ("pul-", rf"{_HEX}{{40}}"),
-    ("snyk_", rf"\w{{3}}_{_W}{{20,}}"),
+    ("snyk_", r"\w{2,4}\.[\w.-]{30,}"),
     # Clouds
     ("A", r"(?:KI|SI|RO|ID|BI|CC)A[A-Z0-9]{16}(?![A-Za-z0-9])"),
     ("ABSK", rf"{_B64}{{40,}}"),

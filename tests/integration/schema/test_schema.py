@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from seawall.postgres import checkpoint_store, quarantine_store
+from seawall.postgres import checkpoint_store, payload_store, quarantine_store
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
 
@@ -69,6 +69,9 @@ PLANS = {
     "settling of a commit": (checkpoint_store._SETTLE, (KEY,), "checkpoints_pkey"),
     "quarantine of a step": (
         quarantine_store.BY_REASON, ("r7", "a", 0), "quarantined_records_run",
+    ),
+    "quarantined records to encrypt": (
+        payload_store._TO_ENCRYPT, ("new", KEY, 100), "quarantined_records_pkey",
     ),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
