@@ -15,7 +15,9 @@ from seawall.masking.tokens import mask_tokens
 
 _LONGEST_TEXT = 100_000
 _CUT = " … (cut)"
+_SHORTEST_BARE = 13  # letters and digits of a card number, the shortest secret that is only these
 _DEEPEST = 30
+_MOST_KNOWN_KEYS, _LONGEST_KNOWN_KEY = 10_000, 200
 _MOST_PARTS = 100_000
 
 # Visa, Mastercard, American Express, Discover, Diners, JCB; the check digit must be right too.
@@ -76,12 +78,26 @@ class Masker:
         self._extra_keys = frozenset(_normal(key) for key in extra_keys) - {""}
         self._extra_names = _extra_names(self._extra_keys)
         self._extra_patterns = tuple(_compiled(pattern) for pattern in extra_patterns)
-        self._known_keys: dict[str, bool] = {}
+        self._known_keys: dict[str, tuple[bool, str]] = {}
+        self._asked = bool(self._extra_patterns or function)
 
     def mask_text(self, text: str) -> str:
         """The text with its secrets masked; past 100,000 characters it is cut."""
+        if len(text) < _SHORTEST_BARE and text.isalnum() and not self._asked:
+            return text  # too short for a token or a card, and no name of another's value
         if len(text) > _LONGEST_TEXT and not text.endswith(_CUT):
             text = text[:_LONGEST_TEXT] + _CUT
+        text = self._without_known(text)
+        if self._extra_names is not None:
+            text = self._extra_names.sub(named_value, text)
+            text = _ROW_DETAIL.sub(_row_detail, text)
+        for pattern in self._extra_patterns:
+            text = pattern.sub(_secret_group, text)
+        if self._emails and "@" in text:
+            text = _EMAIL.sub(MASK, text)
+        return text if self._function is None else self._function(text)
+
+    def _without_known(self, text: str) -> str:
         lower = text.lower()
         found = text
         for hints, pattern, replacement in FAMILIES:
@@ -93,16 +109,7 @@ class Masker:
             text, lower = found, found.lower()
         text = mask_tokens(mask_named(text, lower), MASK)
         text = _CARD.sub(_card, text)
-        if "key (" in lower:
-            text = _KEY_DETAIL.sub(self._key_detail, text)
-        if self._extra_names is not None:
-            text = self._extra_names.sub(named_value, text)
-            text = _ROW_DETAIL.sub(_row_detail, text)
-        for pattern in self._extra_patterns:
-            text = pattern.sub(_secret_group, text)
-        if self._emails and "@" in text:
-            text = _EMAIL.sub(MASK, text)
-        return text if self._function is None else self._function(text)
+        return _KEY_DETAIL.sub(self._key_detail, text) if "key (" in lower else text
 
     def mask_value(self, value: Any) -> Any:
         """The value with its secrets masked: a copy, never the same mapping or list.
@@ -141,14 +148,13 @@ class Masker:
         return {"__type__": f"{cls.__module__}.{cls.__qualname__}", **masked}
 
     def _mapping(self, value: Mapping[Any, Any], depth: int, parts: list[int]) -> dict[Any, Any]:
-        return {
-            self.mask_text(key) if isinstance(key, str) else key: (
-                self._under(key, each)
-                if isinstance(key, str) and self._is_secret(key)
-                else self._masked(each, depth - 1, parts)
+        masked = {}
+        for key, each in value.items():
+            secret, shown = self._key(key) if isinstance(key, str) else (False, key)
+            masked[shown] = (
+                self._under(key, each) if secret else self._masked(each, depth - 1, parts)
             )
-            for key, each in value.items()
-        }
+        return masked
 
     def _items(self, value: Any, depth: int, parts: list[int]) -> Any:
         names = getattr(type(value), "_fields", None)
@@ -168,14 +174,18 @@ class Masker:
         count = isinstance(value, int | float) and "token" in key.lower()
         return value if count else MASK
 
-    def _is_secret(self, key: str) -> bool:
+    def _key(self, key: str) -> tuple[bool, str]:
+        """Whether the key tells a secret, and the key as it may be shown."""
         known = self._known_keys.get(key)
         if known is None:
-            name = _normal(key)
-            known = name in self._extra_keys or _SECRET_KEY.search(name) is not None
-            if len(self._known_keys) < 10_000:
+            known = self._is_secret(key), self.mask_text(key)
+            if len(self._known_keys) < _MOST_KNOWN_KEYS and len(key) <= _LONGEST_KNOWN_KEY:
                 self._known_keys[key] = known
         return known
+
+    def _is_secret(self, key: str) -> bool:
+        name = _normal(key)
+        return name in self._extra_keys or _SECRET_KEY.search(name) is not None
 
     def _card_number(self, value: int) -> Any:
         if value < 10**12 or value >= 10**19:
