@@ -986,12 +986,35 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
 
 -- 0007_pre_quarantine_payloads
 
--- Payloads of quarantined records: compressed, encrypted.
-SELECT;
+-- Payloads of quarantined records: compressed, encrypted, in pieces.
+
+ALTER TABLE quarantined_records
+    ALTER COLUMN payload DROP NOT NULL,
+    ADD COLUMN sealed bytea,
+    ADD COLUMN key_id text,
+    ADD CONSTRAINT quarantined_records_one_payload CHECK (num_nonnulls(payload, sealed) = 1);
+-- It is compressed or encrypted already: the server's own try at it would be for nothing.
+ALTER TABLE quarantined_records ALTER COLUMN sealed SET STORAGE EXTERNAL;
+COMMENT ON COLUMN quarantined_records.payload IS 'The record, in seawall''s JSON with tags for what JSON lacks; NULL where it is sealed.';
+COMMENT ON COLUMN quarantined_records.sealed IS 'The record compressed, encrypted or both: two bytes (version, how), then the data; or where its pieces are.';
+COMMENT ON COLUMN quarantined_records.key_id IS 'The key that it is encrypted with; NULL where it is not encrypted.';
+COMMENT ON COLUMN quarantined_records.reasons IS 'Every fault found, with the offending values; NULL where these are encrypted with the record.';
+
+CREATE TABLE quarantine_payload_chunks (
+    record_id uuid NOT NULL REFERENCES quarantined_records ON DELETE CASCADE,
+    chunk int NOT NULL CHECK (chunk >= 0),
+    data bytea NOT NULL,
+    PRIMARY KEY (record_id, chunk)
+);
+ALTER TABLE quarantine_payload_chunks ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE quarantine_payload_chunks IS 'What is too large for one field: the sealed payload in pieces.';
+COMMENT ON COLUMN quarantine_payload_chunks.record_id IS 'The record whose payload it is; goes with it.';
+COMMENT ON COLUMN quarantine_payload_chunks.chunk IS 'Place of the piece, from 0.';
+COMMENT ON COLUMN quarantine_payload_chunks.data IS 'The piece.';
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     (7, '0007_pre_quarantine_payloads',
-    'b68eb34b035193931df147040965d269459ec5bf81d801d203b3ca9cf234788c',
+    '1fdeb30d2ac9e2104b0bf9eb9371f29c346cdae90c84c5f7a855a9a662f9b851',
     '0.1.0');
 
 -- 0008_pre_steps_outbox

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingTableError as MissingTableError
     from seawall.errors import NotStartedError as NotStartedError
+    from seawall.errors import PayloadTooLargeError as PayloadTooLargeError
+    from seawall.errors import QuarantineKeyError as QuarantineKeyError
     from seawall.errors import RateLimitedError as RateLimitedError
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
@@ -92,9 +94,10 @@ _HOMES = {
     "conflict": "OnConflict",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
-    "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
-    "RetryBudgetExhaustedError SeawallError ShutdownError SinkError SourceChangedError SourceError "
-    "StaleRunError StepHeldError TooManyBadRecordsError UnsupportedServerError",
+    "MigrationError MissingTableError NotStartedError PayloadTooLargeError QuarantineKeyError "
+    "RateLimitedError RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
+    "SourceChangedError SourceError StaleRunError StepError StepHeldError TooManyBadRecordsError "
+    "UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",

@@ -15,6 +15,7 @@ from seawall.postgres.database import Database
 from seawall.postgres.history import History
 from seawall.postgres.history_store import PostgresHistoryStore
 from seawall.postgres.step_session import PostgresStepSession, StepTiming
+from seawall.quarantine.payload import PLAIN, PayloadForm
 from seawall.retry import RetryPolicy, call
 
 
@@ -26,6 +27,7 @@ class Checkpoints:
         pipeline_id: of work outside a run.
         config: the manager's.
         started: raises where the manager is not started.
+        form: how quarantined records are stored.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class Checkpoints:
         pipeline_id: str,
         config: RecoveryConfig,
         started: Callable[[], object],
+        form: PayloadForm = PLAIN,
     ) -> None:
         self._pipeline_id, self._config, self._started = pipeline_id, config, started
-        self._database = database
+        self._database, self._form = database, form
         self._others: dict[object, Database] = {}
         self.own = self._store(database)
         self.history = PostgresHistoryStore(database)
@@ -51,6 +54,7 @@ class Checkpoints:
                 history=History(config.checkpoint_history, config.checkpoint_history_seconds),
             ),
             data_limit=config.checkpoint_data_limit,
+            form=self._form,
         )
 
     def step(

@@ -18,6 +18,7 @@ from seawall.events import (
     RetryScheduled,
     RetrySucceeded,
 )
+from seawall.masking import Masker, default_masker
 from seawall.text import recordable
 
 _logger = logging.getLogger("seawall.recorder")
@@ -63,10 +64,13 @@ class Recorder:
     Args:
         store: where rows go.
         bound: entries that may wait; beyond it ``put`` waits and ``offer`` drops.
+        masker: finds secrets in what events say.
     """
 
-    def __init__(self, store: RecordStore, *, bound: int = 10_000) -> None:
-        self._store, self._bound = store, bound
+    def __init__(
+        self, store: RecordStore, *, bound: int = 10_000, masker: Masker = default_masker
+    ) -> None:
+        self._store, self._bound, self._masker = store, bound, masker
         self._queue: list[_Entry] = []
         self._wake = anyio.Event()
         self._room = anyio.Event()
@@ -157,7 +161,7 @@ class Recorder:
         """The listener that turns events into rows."""
         make = _ROWS.get(type(event))
         if make is not None:
-            self.offer(*make(event))
+            self.offer(*make(event, self._masker))
 
 
 def _settle(entry: _Entry, error: Exception | None) -> None:
@@ -185,35 +189,35 @@ def _scope(event: Event) -> tuple[str | None, str | None, str | None]:
     return event.scope.pipeline_id, event.scope.run_id, event.scope.step
 
 
-def _scheduled(e: RetryScheduled) -> tuple[str, Row]:
+def _scheduled(e: RetryScheduled, masker: Masker) -> tuple[str, Row]:
     return "retry_attempts", (
         uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, e.error_type, e.exception_type,
-        recordable(e.message), e.wait_seconds, e.elapsed_seconds, "scheduled", None,
+        recordable(e.message, masker), e.wait_seconds, e.elapsed_seconds, "scheduled", None,
     )  # fmt: skip
 
 
-def _succeeded(e: RetrySucceeded) -> tuple[str, Row]:
+def _succeeded(e: RetrySucceeded, _masker: Masker) -> tuple[str, Row]:
     return "retry_attempts", (
         uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, None, None, None, None,
         e.elapsed_seconds, "succeeded", None,
     )  # fmt: skip
 
 
-def _exhausted(e: RetryExhausted) -> tuple[str, Row]:
+def _exhausted(e: RetryExhausted, masker: Masker) -> tuple[str, Row]:
     return "retry_attempts", (
         uuid7(), utc_now(), *_scope(e), e.operation, e.attempt, e.error_type, e.exception_type,
-        recordable(e.message), None, e.elapsed_seconds, "exhausted", e.stop_reason,
+        recordable(e.message, masker), None, e.elapsed_seconds, "exhausted", e.stop_reason,
     )  # fmt: skip
 
 
-def _transition(e: BreakerTransition) -> tuple[str, Row]:
+def _transition(e: BreakerTransition, masker: Masker) -> tuple[str, Row]:
     return "circuit_breaker_transitions", (
-        uuid7(), e.service_name, e.from_state, e.to_state, e.epoch, recordable(e.reason),
+        uuid7(), e.service_name, e.from_state, e.to_state, e.epoch, recordable(e.reason, masker),
         e.scope.pipeline_id, e.scope.run_id, HOST, os.getpid(), utc_now(),
     )  # fmt: skip
 
 
-_ROWS: dict[type[Event], Callable[[Any], tuple[str, Row]]] = {
+_ROWS: dict[type[Event], Callable[[Any, Masker], tuple[str, Row]]] = {
     RetryScheduled: _scheduled,
     RetrySucceeded: _succeeded,
     RetryExhausted: _exhausted,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from seawall.classification import retry_after
 from seawall.classification.reading import text_of
 from seawall.config import Range
-from seawall.masking import default_masker
+from seawall.masking import Masker, default_masker
 from seawall.text import recordable
 
 _LAST_DOUBLING = 64  # no wait is left to double by then, and a float holds it
@@ -39,7 +39,6 @@ class Redelivery:
         return max(min(doubled, self.max_delay), retry_after(error) or 0.0)
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: BaseException, masker: Masker = default_masker) -> str:
     """The failure as it may be recorded: its type and text, secrets masked."""
-    text = f"{type(error).__qualname__}: {text_of(error)}"
-    return recordable(default_masker.mask_text(text)) or ""
+    return recordable(f"{type(error).__qualname__}: {text_of(error)}", masker)

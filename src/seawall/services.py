@@ -24,12 +24,13 @@ from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
-from seawall.postgres import quarantine_store
+from seawall.postgres import pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
 from seawall.postgres.outbox_store import PostgresOutboxStore
 from seawall.postgres.parking_store import PostgresParkingStore
+from seawall.postgres.payload_store import PostgresPayloadStore
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.reprocess_store import PostgresReprocessStore
 from seawall.postgres.run_store import PostgresRunStore
@@ -37,6 +38,7 @@ from seawall.postgres.slice_store import PostgresSliceStore
 from seawall.postgres.step_store import PostgresStepStore
 from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
+from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.reprocess import Processor, RecordFilter, ReprocessMetrics, Reprocessor
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
@@ -68,7 +70,9 @@ class Services:
         self.processors: dict[str, Processor] = {}
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
-        self._describer = ErrorDescriber(classifier)
+        # How records are stored, and what is masked: for every part that writes.
+        self.form = PayloadForm.of(config)
+        self._describer = ErrorDescriber(classifier, self.form.masker)
         self._users = 0
         self._pid = os.getpid()
         self._prepare()
@@ -82,13 +86,17 @@ class Services:
         columns = {
             **COLUMNS,
             "error_details": ERROR_COLUMNS,
-            "quarantined_records": quarantine_store.COLUMNS,
+            quarantine_store.TABLE: quarantine_store.COLUMNS,
+            pieces.TABLE: pieces.COLUMNS,
         }
-        self._recorder = Recorder(PostgresRecordStore(self.database, columns))
+        self._recorder = Recorder(
+            PostgresRecordStore(self.database, columns), masker=self.form.masker
+        )
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
         self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
         self._reprocess_store = PostgresReprocessStore(self.database)
+        self._payloads = PostgresPayloadStore(self.database, self.form)
         self.parking = ParkingLot(
             PostgresParkingStore(self.database),
             encode=codec.encode,
@@ -96,6 +104,7 @@ class Services:
             worker_id=worker_id,
             lease_seconds=self._config.lease_seconds,
             classifier=self._classifier,
+            masker=self.form.masker,
         )
         self._shares = FleetShares(
             PostgresSliceStore(listener, self.database.schema), worker_id=worker_id
@@ -164,6 +173,10 @@ class Services:
         return self
 
     @property
+    def payloads(self) -> PostgresPayloadStore:
+        return self._opened()._payloads  # noqa: SLF001 - this very object
+
+    @property
     def runs(self) -> PostgresRunStore:
         return self._opened()._runs  # noqa: SLF001 - this very object
 
@@ -181,6 +194,7 @@ class Services:
             decode=codec.decode,
             worker_id=self._worker_id,
             classifier=self._classifier,
+            masker=self.form.masker,
         )
 
     def steps(self, policy: Callable[[Mapping[str, Any]], RetryPolicy]) -> Callable[[str], Steps]:
@@ -194,6 +208,7 @@ class Services:
             lease_seconds=self._config.lease_seconds,
             retrying=lambda operation, options: call(policy(options), operation),
             classifier=self._classifier,
+            masker=self.form.masker,
         )
 
     async def reprocess(
@@ -208,7 +223,10 @@ class Services:
         """Run quarantined records again."""
         self._opened()
         runner = Reprocessor(
-            self._reprocess_store, processors=self.processors, classifier=self._classifier
+            self._reprocess_store,
+            processors=self.processors,
+            classifier=self._classifier,
+            form=self.form,
         )
         return await runner.run(which, processor, size=size, limit=limit, actor=actor or _worker())
 
@@ -272,8 +290,9 @@ class Services:
             positions if positions is not None else [None] * len(records),
             error_type=error_type.value,
             quarantine_id=quarantine_id,
+            form=self.form,
         )
-        await self._recorder.put([("quarantined_records", row) for row in rows])
+        await self._recorder.put(list(quarantine_store.tabled(rows)))
         return quarantine_id
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:

@@ -201,9 +201,9 @@ _SEAWALL: _Table = {
         ),
         _CONFIGURATION: (
             "InvalidConfigError NotStartedError StaleRunError CheckpointError MissingTableError"
-            " UnsupportedServerError MigrationError"
+            " UnsupportedServerError MigrationError QuarantineKeyError"
         ),
-        _DATA: "TooManyBadRecordsError CodecError",
+        _DATA: "TooManyBadRecordsError CodecError PayloadTooLargeError",
         _SYSTEM: "EmbeddedServerError",
     },
 }

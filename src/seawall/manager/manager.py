@@ -1,12 +1,15 @@
 """ErrorRecoveryManager: the thin front door. Each method is a few lines over a part."""
 
 from seawall.manager.checkpoints import CheckpointMethods
+from seawall.manager.payloads import PayloadMethods
 from seawall.manager.policies import PolicyMethods
 from seawall.manager.records import RecordMethods
 from seawall.manager.runs import RunMethods
 
 
-class ErrorRecoveryManager(PolicyMethods, RecordMethods, CheckpointMethods, RunMethods):
+class ErrorRecoveryManager(
+    PolicyMethods, RecordMethods, PayloadMethods, CheckpointMethods, RunMethods
+):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.
 
     Can be made at import time, before any event loop runs; its policies work from then on.

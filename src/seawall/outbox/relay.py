@@ -7,6 +7,7 @@ from seawall.classification import Classifier, default_classifier
 from seawall.clock import MACHINE_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import InvalidConfigError
+from seawall.masking import Masker, default_masker
 from seawall.operation import is_async
 from seawall.outbox.message import Delivery, check_name
 from seawall.outbox.options import RelayOptions
@@ -34,6 +35,7 @@ class Relay:
         decode: the codec's way back.
         worker_id: this worker, for people.
         classifier: decides the error type of a failure.
+        masker: finds secrets in its message.
         clock: gives the waits.
 
     Raises:
@@ -50,6 +52,7 @@ class Relay:
         decode: Callable[[str], Any],
         worker_id: str,
         classifier: Classifier = default_classifier,
+        masker: Masker = default_masker,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self.topics = (topics,) if isinstance(topics, str) else tuple(dict.fromkeys(topics))
@@ -65,6 +68,7 @@ class Relay:
         self.options = options
         self._store, self._handler, self._decode = store, handler, decode
         self._worker_id, self._classifier, self._clock = worker_id, classifier, clock
+        self._masker = masker
 
     async def run(self, *, poll_seconds: float = 0.2) -> None:
         """Deliver until cancelled: a task of your own, beside the worker's others.
@@ -101,5 +105,6 @@ class Relay:
             decode=self._decode,
             worker_id=self._worker_id,
             classifier=self._classifier,
+            masker=self._masker,
             clock=self._clock,
         )

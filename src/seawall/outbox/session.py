@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 
 from seawall.classification import Classifier, ErrorType
 from seawall.clock import Clock, call_later, is_being_cancelled
+from seawall.masking import Masker
 from seawall.outbox.hand import Hand
 from seawall.outbox.message import Delivery
 from seawall.outbox.options import RelayOptions
@@ -36,8 +37,10 @@ class Session:
         decode: Callable[[str], Any],
         worker_id: str,
         classifier: Classifier,
+        masker: Masker,
         clock: Clock,
     ) -> None:
+        self._masker = masker
         self.delivered = 0
         self._store, self._topics, self._handler = store, list(topics), handler
         self._options, self._decode, self._worker_id = options, decode, worker_id
@@ -204,7 +207,7 @@ class Session:
             message=message,
             wait=self._options.next_wait(attempts, error),
             error_type=self._classifier.classify(error),
-            reason=reason_of(error),
+            reason=reason_of(error, self._masker),
             dead=dead,
         )
         if dead:

@@ -18,6 +18,7 @@ from seawall.classification import Classifier, ErrorType, default_classifier
 from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled, uuid7
 from seawall.config import Range
 from seawall.errors import ParkedError
+from seawall.masking import Masker, default_masker
 from seawall.operation import OperationDecorator, like
 from seawall.parking.registry import Operations, ParkOn, Rules
 from seawall.parking.store import ParkedCall, ParkingStore, TakenCall
@@ -55,7 +56,9 @@ class ParkingLot:
         lease_seconds: float = 30.0,
         classifier: Classifier = default_classifier,
         clock: Clock = SYSTEM_CLOCK,
+        masker: Masker = default_masker,
     ) -> None:
+        self._masker = masker
         self._store, self._encode, self._decode = store, encode, decode
         self._worker_id, self._lease_seconds = worker_id, lease_seconds
         self._classifier, self._clock = classifier, clock
@@ -211,7 +214,7 @@ class ParkingLot:
         try:
             return await self._park(name, args, kwargs, seconds, None, error)
         except Exception as obstacle:
-            error.add_note(f"{name} could not be parked: {reason_of(obstacle)}")
+            error.add_note(f"{name} could not be parked: {reason_of(obstacle, self._masker)}")
             return None
 
     async def _park(
@@ -232,7 +235,7 @@ class ParkingLot:
                 key=key,
                 not_before_seconds=seconds,
                 error_type=None if error is None else self._classifier.classify(error),
-                reason=None if error is None else reason_of(error),
+                reason=None if error is None else reason_of(error, self._masker),
                 pipeline_id=scope.pipeline_id,
                 run_id=scope.run_id,
             )
@@ -282,7 +285,7 @@ class ParkingLot:
     ) -> None:
         dead = call.attempts >= rules.max_attempts
         wait = rules.next_wait(call.attempts, error)
-        kind, reason = self._classifier.classify(error), reason_of(error)
+        kind, reason = self._classifier.classify(error), reason_of(error, self._masker)
         if dead:
             _logger.error("%s %s is given up: %s", call.operation, call.call_id, reason)
         await self._store.failed(call, wait, kind, reason, dead=dead)

@@ -25,6 +25,7 @@ from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
 from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming, is_left_behind
 from seawall.quarantine import codec
+from seawall.quarantine.payload import PLAIN, PayloadForm
 
 _logger = logging.getLogger("seawall.checkpoint")
 
@@ -106,6 +107,7 @@ class PostgresCheckpointStore:
     Args:
         timing: leases and history.
         data_limit: bytes that ``checkpoint_data`` may have.
+        form: how quarantined records are stored.
     """
 
     def __init__(
@@ -115,10 +117,11 @@ class PostgresCheckpointStore:
         *,
         timing: StepTiming = StepTiming(),  # noqa: B008 - frozen
         data_limit: int = 1_048_576,
+        form: PayloadForm = PLAIN,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self.database, self._pipeline_id, self._clock = database, pipeline_id, clock
-        self._timing, self._data_limit = timing, data_limit
+        self._timing, self._data_limit, self._form = timing, data_limit, form
 
     async def open(
         self, key: StepKey, request: OpenRequest, *, pipeline_id: str | None = None
@@ -178,6 +181,7 @@ class PostgresCheckpointStore:
                 key,
                 state,
                 set_aside_first=set_aside,
+                form=self._form,
                 clock=self._clock,
             )
             return session

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from seawall.clock import uuid7
+from seawall.postgres import payload_store
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
+from seawall.quarantine.payload import Stored
 from seawall.quarantine.reprocess import Attempt, RecordFilter, TakenRecord
 from seawall.text import storable
 
@@ -18,7 +20,7 @@ AND ($6::text IS NULL OR sqlstate = $6) AND status IN ('quarantined', 'failed')
 """
 
 _TAKE = f"""
-SELECT record_id, step, payload::text AS payload FROM {{schema}}.quarantined_records
+SELECT {payload_store.COLUMNS} FROM {{schema}}.quarantined_records
 WHERE {_WHICH} AND NOT redacted AND ($7::uuid IS NULL OR record_id > $7)
 ORDER BY record_id
 LIMIT $8
@@ -74,7 +76,16 @@ class PostgresReprocessStore:
             async with connection.transaction(isolation="read_committed"):
                 query = in_schema(_TAKE, self._database.schema)
                 rows = await connection.fetch(query, *_values(which), after, limit)
-                yield Batch(connection, self._database.schema, [TakenRecord(**row) for row in rows])
+                taken = [
+                    TakenRecord(
+                        record_id=row["record_id"],
+                        run_id=row["run_id"],
+                        step=row["step"],
+                        stored=payload_store.stored(row),
+                    )
+                    for row in rows
+                ]
+                yield Batch(connection, self._database.schema, taken)
 
     async def redacted(self, which: RecordFilter) -> int:
         async with self._database.acquire() as connection:
@@ -97,6 +108,11 @@ class Batch:
 
     def savepoint(self) -> Any:
         return self.connection.transaction()
+
+    async def whole(self, taken: TakenRecord) -> Stored:
+        return await payload_store.whole(
+            self.connection, self._schema, taken.record_id, taken.stored
+        )
 
     async def settle(self, attempts: list[Attempt], actor: str) -> None:
         await self.connection.execute(

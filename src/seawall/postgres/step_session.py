@@ -24,6 +24,7 @@ from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
 from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
+from seawall.quarantine.payload import PLAIN, PayloadForm
 
 LEASE = """
 INSERT INTO {schema}.checkpoint_leases AS l (checkpoint_id, fence, owner, process, lease_until)
@@ -125,10 +126,12 @@ class PostgresStepSession:
         state: StepState,
         *,
         set_aside_first: bool = False,
+        form: PayloadForm = PLAIN,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self.database, self.timing, self.state = database, timing, state
         self.set_aside_first = set_aside_first
+        self._form = form
         self._pipeline_id, self._key, self._clock = pipeline_id, key, clock
         self._version = state.version
         self._save = in_schema(_SAVE, database.schema)
@@ -160,9 +163,9 @@ class PostgresStepSession:
         positions: Sequence[Any],
     ) -> None:
         rows = quarantine_store.rows(
-            self._pipeline_id, self._key, batch_id, rejections, payloads, positions
+            self._pipeline_id, self._key, batch_id, rejections, payloads, positions, form=self._form
         )
-        await quarantine_store.write(connection, self.database.schema, list(rows))
+        await quarantine_store.write(connection, self.database.schema, rows)
 
     async def save(self, connection: Any, progress: Progress) -> None:
         """Save the progress under the fence, in the connection's transaction."""

@@ -11,9 +11,8 @@ from seawall.classification import Classifier, default_classifier
 from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
-from seawall.errors import CodecError, InvalidConfigError
-from seawall.masking import default_masker
-from seawall.quarantine.codec import decode
+from seawall.errors import CodecError, InvalidConfigError, QuarantineKeyError
+from seawall.quarantine.payload import PLAIN, Owner, PayloadForm, Stored
 from seawall.text import recordable
 
 Processor = Callable[[Any, Any], Awaitable[object]]
@@ -45,8 +44,14 @@ class TakenRecord:
     """A record that this reprocessor holds."""
 
     record_id: UUID
+    run_id: str
     step: str
-    payload: str
+    stored: Stored
+
+    @property
+    def owner(self) -> Owner:
+        """What its payload is bound to."""
+        return (self.record_id, self.run_id, self.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,14 @@ class ReprocessBatch(Protocol):
         """A part of the transaction that can fail alone."""
         ...
 
+    async def whole(self, taken: TakenRecord) -> Stored:
+        """The record's payload, with what is stored elsewhere of it: one large one at a time.
+
+        Raises:
+            CodecError: a piece of it is missing.
+        """
+        ...
+
     async def settle(self, attempts: list[Attempt], actor: str) -> None:
         """Write the outcomes; they stand when the batch is left."""
         ...
@@ -118,6 +131,7 @@ class Reprocessor:
         processors: by step, for records without a processor given.
         classifier: decides the error type of a failure.
         clock: measures the time that it took.
+        form: opens their payloads.
     """
 
     def __init__(
@@ -127,7 +141,9 @@ class Reprocessor:
         processors: Mapping[str, Processor] | None = None,
         classifier: Classifier = default_classifier,
         clock: Clock = SYSTEM_CLOCK,
+        form: PayloadForm = PLAIN,
     ) -> None:
+        self._form = form
         self._store, self._processors = store, processors if processors is not None else {}
         self._classifier, self._clock = classifier, clock
 
@@ -147,6 +163,7 @@ class Reprocessor:
 
         Raises:
             InvalidConfigError: there is no processor for a record's step.
+            QuarantineKeyError: a record's key is not here; it and its batch stay as they were.
         """
         Range(int, 1).check("size", size)
         started, outcomes, failures = self._clock.monotonic(), Counter[str](), Counter[str]()
@@ -193,9 +210,11 @@ class Reprocessor:
                 f"step {taken.step!r}: has no processor; give one, or register it for the step"
             )
         try:
-            record = decode(taken.payload)
+            record = self._form.open(await batch.whole(taken), taken.owner)
             async with batch.savepoint():
                 await run(batch.connection, record)
+        except QuarantineKeyError:
+            raise  # nothing is wrong with the record: it waits for its key
         except Exception as error:
             if batch.connection.is_closed():
                 raise
@@ -204,7 +223,7 @@ class Reprocessor:
                 outcome="failed",
                 error_type=self._kind(error),
                 exception_type=type(error).__qualname__,
-                message=recordable(default_masker.mask_text(text_of(error))),
+                message=recordable(text_of(error), self._form.masker),
             )
         return Attempt(record_id=taken.record_id, outcome="reprocessed")
 

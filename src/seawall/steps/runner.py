@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from seawall.classification import Classifier, default_classifier
 from seawall.clock import MACHINE_CLOCK, Clock, is_being_cancelled
 from seawall.errors import InvalidConfigError, StaleRunError, StepError
+from seawall.masking import Masker, default_masker
 from seawall.operation import as_coroutine_function, is_async
 from seawall.redelivery import reason_of
 from seawall.shield import finish
@@ -45,6 +46,7 @@ class Steps:
         lease_seconds: how long a step that a dead worker had stays its own.
         retrying: calls an operation under a retry policy of the given options.
         classifier: decides the error type of a failure.
+        masker: finds secrets in its message.
         clock: gives the sleep between two looks.
     """
 
@@ -59,12 +61,14 @@ class Steps:
         lease_seconds: float,
         retrying: Retrying,
         classifier: Classifier = default_classifier,
+        masker: Masker = default_masker,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self._store, self._run_id, self._owner = store, run_id, owner
         self._encode, self._decode = encode, decode
         self._lease_seconds, self._retrying = lease_seconds, retrying
         self._classifier, self._clock = classifier, clock
+        self._masker = masker
         self._calls: dict[str, StepCall] = {}
 
     async def run(
@@ -248,10 +252,12 @@ class _Attempt:
     async def _failed(self, error: BaseException) -> None:
         if isinstance(error, StaleRunError):
             return
-        kind = self._steps._classifier.classify(error)  # noqa: SLF001
+        steps = self._steps
+        kind = steps._classifier.classify(error)  # noqa: SLF001
+        reason = reason_of(error, steps._masker)  # noqa: SLF001
         more = max(0, self._called - 1)
         try:
-            await self._store.failed(self._claim, kind, reason_of(error), more)
+            await self._store.failed(self._claim, kind, reason, more)
         except Exception as obstacle:  # in the failure's place it would hide it
             _logger.warning("step %s: its failure is not on record: %s", self._claim.step, obstacle)
 

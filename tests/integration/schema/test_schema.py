@@ -10,6 +10,7 @@ import pytest
 from seawall.postgres import (
     checkpoint_store,
     outbox_store,
+    payload_store,
     quarantine_store,
     step_session,
     step_store,
@@ -24,6 +25,7 @@ TABLES = {
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
     "fleet_tokens", "fleet_token_holders", "parked_calls", "checkpoint_leases",
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
+    "quarantine_payload_chunks",
 }  # fmt: skip
 
 COLUMNS = """
@@ -99,6 +101,9 @@ PLANS = {
         ("outbox_messages_pkey", "outbox_messages_lane"),
     ),
     "look at a step": (step_store._LOOK, ("r7", "a"), "run_steps_pkey"),
+    "quarantined records to encrypt": (
+        payload_store._TO_ENCRYPT, ("new", KEY, 100), "quarantined_records_pkey",
+    ),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
         "ORDER BY error_id DESC LIMIT 20",
