@@ -33,23 +33,33 @@ if TYPE_CHECKING:
     from seawall.errors import CodecError as CodecError
     from seawall.errors import DatabaseUnavailableError as DatabaseUnavailableError
     from seawall.errors import DeadlineExceededError as DeadlineExceededError
+    from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import MigrationError as MigrationError
+    from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
     from seawall.errors import NotStartedError as NotStartedError
+    from seawall.errors import QuarantineError as QuarantineError
     from seawall.errors import RateLimitedError as RateLimitedError
+    from seawall.errors import RecordRefusedError as RecordRefusedError
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
     from seawall.errors import StaleRunError as StaleRunError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
+    from seawall.errors import TransactionEndedError as TransactionEndedError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
+    from seawall.quarantine.growth import QuarantineGrowth as QuarantineGrowth
+    from seawall.quarantine.processor import Discard as Discard
+    from seawall.quarantine.record import QuarantinedRecord as QuarantinedRecord
+    from seawall.quarantine.record import RecordFilter as RecordFilter
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
+    from seawall.quarantine.transfer import ImportReport as ImportReport
     from seawall.ratelimiter import RateLimiter as RateLimiter
     from seawall.retry import CallRecord as CallRecord
     from seawall.retry import Jitter as Jitter
@@ -68,15 +78,20 @@ _HOMES = {
     "classification": "Classifier ErrorType",
     "config": "RecoveryConfig",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
-    "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
-    "MigrationError MissingTableError NotStartedError RateLimitedError RefusedError "
-    "RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
+    "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
+    "InvalidConfigError MigrationError MissingProcessorError MissingTableError NotStartedError "
+    "QuarantineError RateLimitedError RecordRefusedError RefusedError RetryBudgetExhaustedError "
+    "SeawallError StaleRunError TooManyBadRecordsError TransactionEndedError "
     "UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
+    "quarantine.growth": "QuarantineGrowth",
+    "quarantine.processor": "Discard",
+    "quarantine.record": "QuarantinedRecord RecordFilter",
     "quarantine.reprocess": "ReprocessMetrics",
+    "quarantine.transfer": "ImportReport",
     "ratelimiter": "RateLimiter",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
     "record_calls retrying",

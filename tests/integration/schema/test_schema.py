@@ -17,6 +17,7 @@ TABLES = {
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
     "fleet_tokens", "fleet_token_holders", "parked_calls",
+    "quarantine_edits", "quarantine_purges", "quarantine_counts",
 }  # fmt: skip
 
 COLUMNS = """
