@@ -125,7 +125,7 @@ class Failures:
         self._classifier = classifier
 
     def of(self, taken: TakenRecord, error: Exception) -> Attempt:
-        data = isinstance(error, CodecError | RecordRefusedError | MissingTableError)
+        data = isinstance(error, CodecError | RecordRefusedError)
         sqlstate = getattr(error, "sqlstate", None)
         return Attempt(
             record_id=taken.record_id,
@@ -226,7 +226,8 @@ class IntoTable:
                 if self._columns is not None or not isinstance(records[0], dict):
                     raise
                 await batch.find(self._table)
-                attempts |= {each.record_id: self._failures.of(each, error) for each in taken}
+                fault = RecordRefusedError(str(error))
+                attempts |= {each.record_id: self._failures.of(each, fault) for each in taken}
                 continue
             refused = {each.index: each for each in refusals}
             for place, each in enumerate(taken):

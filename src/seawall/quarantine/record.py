@@ -102,6 +102,9 @@ class RecordFilter:
                 not isinstance(moment, datetime) or moment.utcoffset() is None
             ):
                 raise InvalidConfigError(f"{name}={moment!r}: must be a datetime with a time zone")
+        like = self.reason_like or ""
+        if (len(like) - len(like.rstrip("\\"))) % 2:
+            raise InvalidConfigError(f"reason_like={like!r}: must not end with a bare backslash")
         for name in ("partition", "attempts_at_least", "attempts_below"):
             if getattr(self, name) is not None:
                 Range(int).check(name, getattr(self, name))
