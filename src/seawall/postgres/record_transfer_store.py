@@ -48,16 +48,16 @@ SELECT record_id, status, payload::text AS payload FROM {schema}.quarantined_rec
 WHERE record_id = ANY($1) ORDER BY record_id FOR UPDATE
 """
 
-# Parts of type json keep their text as it was.
+# JSON is brought as text: as a part of type json, a record that is null would be none.
 _ADD = f"""
 INSERT INTO {{schema}}.quarantined_records ({_COLUMNS}, position, payload, reasons)
-SELECT {_COLUMNS}, position, payload, reasons
+SELECT {_COLUMNS}, position::json, payload::json, reasons
 FROM json_to_recordset($1::json) AS r(
     record_id uuid, quarantine_id uuid, run_id text, pipeline_id text, step text, partition int,
     batch_id text, redacted boolean, error_type text, reason text, sqlstate text,
     constraint_name text, column_name text, exception_type text, traceback_digest text,
     status text, attempts int, quarantined_at timestamptz, updated_at timestamptz,
-    position json, payload json, reasons json)
+    position text, payload text, reasons json)
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 """
@@ -77,9 +77,9 @@ ON CONFLICT (attempt_id) DO NOTHING
 _ADD_EDITS = """
 INSERT INTO {schema}.quarantine_edits
     (edit_id, record_id, payload, redacted, actor, why, edited_at)
-SELECT edit_id, record_id, payload, redacted, actor, why, edited_at
+SELECT edit_id, record_id, payload::json, redacted, actor, why, edited_at
 FROM json_to_recordset($1::json) AS r(
-    edit_id uuid, record_id uuid, payload json, redacted boolean, actor text, why text,
+    edit_id uuid, record_id uuid, payload text, redacted boolean, actor text, why text,
     edited_at timestamptz)
 ON CONFLICT (edit_id) DO NOTHING
 """
@@ -147,7 +147,7 @@ class Reading:
             **known,
             payload=payload,
             digest=digest_of(payload),
-            position=None if position is None else raw(position),
+            position=raw("null" if position is None else position),
             reasons=None if reasons is None else msgspec.json.decode(reasons),
             history=attempts,
             edits=edits,
@@ -192,13 +192,13 @@ class Writing:
     def _record(self, line: Line) -> dict[str, Any]:
         return {
             **{name: getattr(line, name) for name in _PLAIN},
-            "position": line.position,
+            "position": None if text_of(line.position) == "null" else text_of(line.position),
             "payload": self._sealed(line.payload),
             "reasons": line.reasons,
         }
 
-    def _sealed(self, payload: msgspec.Raw) -> msgspec.Raw:
-        return raw(self._form.sealed(text_of(payload)))
+    def _sealed(self, payload: msgspec.Raw) -> str:
+        return self._form.sealed(text_of(payload))
 
     async def edit(self, edits: Sequence[Edited], actor: str, why: str) -> None:
         for each in edits:

@@ -34,7 +34,9 @@ async def test_list_pages_go_by_key_and_end(manager):
 async def test_every_filter_chooses_its_records(manager, connection, put):
     started = await connection.fetchval("SELECT now()")
     await manager.quarantine_bad_records("r", [{"n": 1}], "50% off: a", step="load")
-    await manager.quarantine_bad_records("r", [{"n": 2}], "50x off: b", ErrorType.SYSTEM, step="load")
+    await manager.quarantine_bad_records(
+        "r", [{"n": 2}], "50x off: b", ErrorType.SYSTEM, step="load"
+    )
     between = await connection.fetchval("SELECT clock_timestamp()")
     await manager.quarantine_bad_records("q", [{"n": 3}], "50% off: c", step="clean")
     await connection.execute(
@@ -161,9 +163,7 @@ async def test_discard_takes_filters_and_never_a_settled_record(manager, put, ou
         await manager.discard_quarantined_records("r", why=" ")
 
 
-async def test_purge_deletes_settled_records_only_and_says_who(
-    manager, connection, put, outcomes
-):
+async def test_purge_deletes_settled_records_only_and_says_who(manager, connection, put, outcomes):
     await manager.quarantine_bad_records("r", [{"n": n} for n in range(7)], "why", step="load")
     await manager.reprocess_quarantined_records("r", processor=put, limit=3)
     await manager.discard_quarantined_records("r", why="x", status="pending", reason="none such")

@@ -84,7 +84,7 @@ def _masked(line: Line, masker: Masker) -> Line:
         line,
         masked=True,
         payload=_masked_part(line.payload, masker),
-        position=None if line.position is None else _masked_part(line.position, masker),
+        position=_masked_part(line.position, masker),
         reason=masker.mask_text(line.reason),
         reasons=None if line.reasons is None else [masker.mask_text(e) for e in line.reasons],
         edits=[_masked_edit(edit, masker) for edit in line.edits],
@@ -150,7 +150,9 @@ def _about(line: Line, name: str) -> str:
     if name == "digest" and line.masked:
         return ""  # so that it can't be imported
     value = getattr(line, name)
-    return escaped(text_of(value)) if isinstance(value, msgspec.Raw) else cell_of(value)
+    if name == "position":
+        return "" if text_of(value) == "null" else escaped(text_of(value))
+    return cell_of(value)
 
 
 def _csv_text(rows: list[list[str]], start: str = "") -> bytes:

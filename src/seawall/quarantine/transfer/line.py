@@ -43,6 +43,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         payload: the record in the codec's form: plain values are plain and may be edited.
         digest: of the payload when it was exported: tells whether the line, or the record in the
             database, was edited since.
+        position: where it stands in its source; null where nobody knows.
         masked: secrets are masked: to be looked at, not imported.
     """
 
@@ -57,7 +58,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     step: str
     partition: int
     batch_id: str | None
-    position: msgspec.Raw | None
+    position: msgspec.Raw
     redacted: bool
     error_type: str
     reason: str
