@@ -14,7 +14,6 @@ import pytest
 from seawall import ErrorRecoveryManager, QuarantineError, RecordFilter, TransactionEndedError
 from support.proxy import Proxy, target_of, through
 
-
 CONFIG = {"initial_delay": 0.01, "max_delay": 0.2, "max_retries": 8, "connect_timeout": 5}
 WORKER = [sys.executable, str(Path(__file__).parents[2] / "support" / "reprocess_worker.py")]
 
