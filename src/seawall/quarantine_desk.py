@@ -1,7 +1,7 @@
 """What can be done with quarantined records once they are set aside, over one database."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from uuid import UUID
 from seawall.classification import Classifier
 from seawall.errors import InvalidConfigError
 from seawall.masking import Masker, default_masker
+from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.record_change_store import PostgresRecordChangeStore
@@ -50,12 +51,18 @@ class QuarantineDesk:
         form: PayloadForm = PLAIN_FORM,
         masker: Masker = default_masker,
     ) -> None:
+        self._database = database
         self._processors, self._classifier = processors, classifier
         self._form, self._masker = form, masker
         self._reprocess = PostgresReprocessStore(database, lease_seconds=lease_seconds)
         self._queries = PostgresRecordQueryStore(database, form.decode)
         self._changes = PostgresRecordChangeStore(database)
         self._transfer = PostgresTransferStore(database, form)
+
+    async def set_aside(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Write rows of ``quarantine_store.rows``, made as they are sent, in one transaction."""
+        async with self._database.acquire() as connection, connection.transaction():
+            await quarantine_store.write(connection, self._database.schema, rows)
 
     async def reprocess(
         self,

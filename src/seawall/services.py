@@ -39,6 +39,9 @@ from seawall.slices import FleetShares, SharedTokens
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 
+# So many records are worth a transaction of their own: encoded while the server takes those before.
+_MANY = 500
+
 # Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
 _inherited: list[object] = []
 
@@ -233,7 +236,10 @@ class Services:
             error_type=error_type.value,
             quarantine_id=quarantine_id,
         )
-        await self._recorder.put([("quarantined_records", row) for row in rows])
+        if len(records) >= _MANY:
+            await self._desk.set_aside(rows)
+        else:
+            await self._recorder.put([("quarantined_records", row) for row in rows])
         return quarantine_id
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
