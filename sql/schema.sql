@@ -929,6 +929,9 @@ COMMENT ON COLUMN quarantined_records.status IS 'pending; reprocessed, failed, d
 DROP INDEX quarantined_records_run;
 CREATE INDEX quarantined_records_run ON quarantined_records (run_id, record_id);
 
+-- Checking the reference of each attempt was a quarter of a reprocessing's time (41 us a record, 31
+-- without). The trigger on deletion below takes a record's attempts with it.
+ALTER TABLE quarantine_attempts DROP CONSTRAINT quarantine_attempts_record_id_fkey;
 ALTER TABLE quarantine_attempts ADD COLUMN sqlstate text;
 COMMENT ON COLUMN quarantine_attempts.sqlstate IS 'The server''s code, where a database raised the error.';
 
@@ -1032,7 +1035,7 @@ CREATE TRIGGER quarantine_count_changed AFTER UPDATE ON quarantined_records
     REFERENCING OLD TABLE AS before_it NEW TABLE AS after_it
     FOR EACH STATEMENT EXECUTE FUNCTION quarantine_count_changed();
 
-CREATE FUNCTION quarantine_count_removed() RETURNS trigger
+CREATE FUNCTION quarantine_records_removed() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO quarantine_counts
@@ -1040,24 +1043,25 @@ BEGIN
            (quarantined_at AT TIME ZONE 'UTC')::date, left(reason, 200), 0, count(*)
     FROM removed WHERE status IN ('pending', 'failed')
     GROUP BY 1, 3, 4;
+    DELETE FROM quarantine_attempts a USING removed r WHERE a.record_id = r.record_id;
     RETURN NULL;
 END $$;
-CREATE TRIGGER quarantine_count_removed AFTER DELETE ON quarantined_records
+CREATE TRIGGER quarantine_records_removed AFTER DELETE ON quarantined_records
     REFERENCING OLD TABLE AS removed
-    FOR EACH STATEMENT EXECUTE FUNCTION quarantine_count_removed();
+    FOR EACH STATEMENT EXECUTE FUNCTION quarantine_records_removed();
 
-CREATE FUNCTION quarantine_count_emptied() RETURNS trigger
+CREATE FUNCTION quarantine_records_emptied() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    DELETE FROM quarantine_counts;
+    TRUNCATE quarantine_counts, quarantine_attempts;
     RETURN NULL;
 END $$;
-CREATE TRIGGER quarantine_count_emptied AFTER TRUNCATE ON quarantined_records
-    FOR EACH STATEMENT EXECUTE FUNCTION quarantine_count_emptied();
+CREATE TRIGGER quarantine_records_emptied AFTER TRUNCATE ON quarantined_records
+    FOR EACH STATEMENT EXECUTE FUNCTION quarantine_records_emptied();
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     (6, '0006_pre_quarantine_outcomes',
-    '40efc30862ee36b3e0b37317595841424c5341955d443e43b443cf64cd4c1748',
+    'bda32dd63bba9cb67510f05a06da9780945f2ed5864184a51ccc0c7355add9f5',
     '0.1.0');
 
 -- 0007_pre_quarantine_payloads

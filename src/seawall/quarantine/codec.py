@@ -74,7 +74,9 @@ def decode(text: str) -> Any:
             needs a class that is not registered here.
     """
     try:
-        return _restored(_from_json(text))
+        node = _from_json(text)
+        # Marks are keys that start with $: where no text does, there is none.
+        return node if '"$' not in text and "\\u" not in text else _restored(node)
     except CodecError:
         raise
     except _MALFORMED as exc:
@@ -218,7 +220,9 @@ def _restored(node: Any) -> Any:
     for key in node:
         if key[:1] == "$":
             return _untagged(node, key)
-    return {key: _restored(value) for key, value in node.items()}
+    return {
+        key: value if type(value) in _PLAIN else _restored(value) for key, value in node.items()
+    }
 
 
 def _untagged(node: dict[str, Any], tag: str) -> Any:
