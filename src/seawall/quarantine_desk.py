@@ -18,6 +18,7 @@ from seawall.postgres.record_change_store import PostgresRecordChangeStore
 from seawall.postgres.record_query_store import PostgresRecordQueryStore
 from seawall.postgres.record_transfer_store import PostgresTransferStore
 from seawall.postgres.reprocess_store import PostgresReprocessStore
+from seawall.quarantine import codec
 from seawall.quarantine.form import PLAIN_FORM, PayloadForm
 from seawall.quarantine.growth import QuarantineGrowth
 from seawall.quarantine.processor import Processor
@@ -53,10 +54,10 @@ class QuarantineDesk:
     ) -> None:
         self._database = database
         self._processors, self._classifier = processors, classifier
-        self._form, self._masker = form, masker
-        self._reprocess = PostgresReprocessStore(database, lease_seconds=lease_seconds)
-        self._queries = PostgresRecordQueryStore(database, form.decode)
-        self._changes = PostgresRecordChangeStore(database)
+        self._masker = masker
+        self._reprocess = PostgresReprocessStore(database, form=form, lease_seconds=lease_seconds)
+        self._queries = PostgresRecordQueryStore(database, form)
+        self._changes = PostgresRecordChangeStore(database, form)
         self._transfer = PostgresTransferStore(database, form)
 
     async def set_aside(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -76,7 +77,6 @@ class QuarantineDesk:
             self._reprocess,
             processors=self._processors,
             classifier=self._classifier,
-            decode=self._form.decode,
             retrying=retrying,
         )
         return await runner.run(which, processor, options)
@@ -97,8 +97,9 @@ class QuarantineDesk:
 
     async def edit(self, record_id: UUID, record: Any, actor: str | None, why: str) -> None:
         """Put another record in the place of what was set aside, which is kept."""
-        payload = self._form.encode(record)
-        await self._changes.edit(record_id, payload, actor or worker_name(), _reason(why))
+        await self._changes.edit(
+            record_id, codec.encode(record), actor or worker_name(), _reason(why)
+        )
 
     async def discard(self, which: RecordFilter, why: str, actor: str | None) -> int:
         """Give open records up; how many."""
@@ -136,7 +137,6 @@ class QuarantineDesk:
             actor=actor or worker_name(),
             why=why,
             file_format=file_format,
-            form=self._form,
         )
 
 

@@ -10,29 +10,29 @@ import msgspec
 
 from seawall.clock import uuid7
 from seawall.errors import QuarantineError
+from seawall.postgres import payload_rows
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_filter import filtered
 from seawall.postgres.reprocess_store import attempt_rows, write_attempts
+from seawall.quarantine.form import PayloadForm
 from seawall.quarantine.processor import Attempt
 from seawall.quarantine.record import OPEN, RecordFilter, RecordStatus
 from seawall.text import storable
 
-_SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"  # a reprocessor's batch is over by then
-
-_LOCK_ONE = """
-SELECT status FROM {schema}.quarantined_records WHERE record_id = $1 FOR UPDATE
+_LOCK_ONE = f"""
+SELECT {payload_rows.COLUMNS}, status FROM {{schema}}.quarantined_records
+WHERE record_id = $1 FOR UPDATE
 """
 
 _KEEP_ORIGINAL = """
-INSERT INTO {schema}.quarantine_edits (edit_id, record_id, payload, redacted, actor, why)
-SELECT $2, record_id, payload, redacted, $3, $4
-FROM {schema}.quarantined_records WHERE record_id = $1
+INSERT INTO {schema}.quarantine_edits (edit_id, record_id, actor, why, payload, redacted)
+VALUES ($1, $2, $3, $4, $5, $6)
 """
 
 _EDIT = """
 UPDATE {schema}.quarantined_records
-SET payload = $2, redacted = false, status = 'pending', updated_at = now()
+SET payload = $2, redacted = $3, status = 'pending', updated_at = now()
 WHERE record_id = $1
 """
 
@@ -75,22 +75,33 @@ _BATCH = 5_000
 
 
 class PostgresRecordChangeStore:
-    """Changes what stands in ``quarantined_records``, but for the outcomes of reprocessing."""
+    """Changes what stands in ``quarantined_records``, but for the outcomes of reprocessing.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        form: how payloads are stored.
+        lock_seconds: how long an edit waits for a reprocessor's batch.
+    """
 
-    async def edit(self, record_id: UUID, payload: str, actor: str, why: str) -> None:
-        """Put ``payload`` in the place of the record's own, which is kept; it is pending then.
+    def __init__(
+        self, database: Database, form: PayloadForm, *, lock_seconds: float = 10.0
+    ) -> None:
+        self._database, self._form = database, form
+        # SET takes no parameters: the number is ours.
+        self._set_lock_timeout = f"SET LOCAL lock_timeout = {int(lock_seconds * 1000)}"
+
+    async def edit(self, record_id: UUID, text: str, actor: str, why: str) -> None:
+        """Put the codec's ``text`` in the place of the record's own, which is kept.
+
+        The record is pending then.
 
         Raises:
             QuarantineError: there is no such record, it is settled, or it is being reprocessed.
         """
         async with self._database.acquire() as connection, connection.transaction():
-            await connection.execute(_SET_LOCK_TIMEOUT)
+            await connection.execute(self._set_lock_timeout)
             try:
                 await edit_one(
-                    connection, self._database.schema, record_id, payload, actor, storable(why)
+                    connection, self._database.schema, self._form, record_id, text, actor, why
                 )
             except asyncpg.LockNotAvailableError:
                 raise QuarantineError(
@@ -152,21 +163,31 @@ class PostgresRecordChangeStore:
 
 
 async def edit_one(
-    connection: Any, schema: str, record_id: UUID, payload: str, actor: str, why: str
+    connection: Any,
+    schema: str,
+    form: PayloadForm,
+    record_id: UUID,
+    text: str,
+    actor: str,
+    why: str,
 ) -> None:
     """Edit one record; joins the connection's transaction.
 
     Raises:
         QuarantineError: there is no such record, or it is settled.
     """
-    status = await connection.fetchval(in_schema(_LOCK_ONE, schema), record_id)
-    if status is None:
+    row = await connection.fetchrow(in_schema(_LOCK_ONE, schema), record_id)
+    if row is None:
         raise QuarantineError(f"there is no quarantined record {record_id}")
-    if status not in OPEN:
-        raise QuarantineError(f"record {record_id} is {status}: only an open one can be edited")
+    if row["status"] not in OPEN:
+        raise QuarantineError(
+            f"record {record_id} is {row['status']}: only an open one can be edited"
+        )
+    original = await payload_rows.stored(connection, schema, row)
+    edited = form.sealed(text, payload_rows.owner(row))
     keep = in_schema(_KEEP_ORIGINAL, schema)
-    await connection.execute(keep, record_id, uuid7(), actor, why)
-    await connection.execute(in_schema(_EDIT, schema), record_id, payload)
+    await connection.execute(keep, uuid7(), record_id, actor, storable(why), *original)
+    await connection.execute(in_schema(_EDIT, schema), record_id, *edited)
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,7 @@
 """Quarantined records looked at: pages in the order of their keys, counts, figures of growth."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,20 +10,21 @@ import msgspec
 
 from seawall.config import Range
 from seawall.errors import CodecError, InvalidConfigError
+from seawall.postgres import payload_rows
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_filter import filtered
+from seawall.quarantine import codec
+from seawall.quarantine.form import Owner, PayloadForm
 from seawall.quarantine.growth import GrowthDay, QuarantineGrowth
 from seawall.quarantine.record import PastAttempt, PastEdit, QuarantinedRecord, RecordFilter
 
-Decode = Callable[[str], Any]
-
-_LIST = """
-SELECT record_id, quarantine_id, pipeline_id, run_id, step, partition, batch_id, position,
-       payload::text AS payload, redacted, error_type, reason, reasons, sqlstate, constraint_name,
-       column_name, exception_type, status, attempts, quarantined_at, updated_at
-FROM {schema}.quarantined_records
-WHERE {which} AND ($1::uuid IS NULL OR record_id > $1)
+_LIST = f"""
+SELECT {payload_rows.COLUMNS}, quarantine_id, pipeline_id, partition, batch_id,
+       position::text AS position, error_type, reason, reasons::text AS reasons, sqlstate,
+       constraint_name, column_name, exception_type, status, attempts, quarantined_at, updated_at
+FROM {{schema}}.quarantined_records
+WHERE {{which}} AND ($1::uuid IS NULL OR record_id > $1)
 ORDER BY record_id
 LIMIT $2
 """
@@ -33,9 +34,9 @@ SELECT record_id, outcome, attempted_at, actor, error_type, exception_type, mess
 FROM {schema}.quarantine_attempts WHERE record_id = ANY($1) ORDER BY attempted_at, attempt_id
 """
 
-_EDITS = """
-SELECT record_id, payload::text AS payload, actor, why, edited_at
-FROM {schema}.quarantine_edits WHERE record_id = ANY($1) ORDER BY edited_at, edit_id
+_EDITS = f"""
+SELECT record_id, {payload_rows.EDIT_COLUMNS}, actor, why, edited_at
+FROM {{schema}}.quarantine_edits WHERE record_id = ANY($1) ORDER BY edited_at, edit_id
 """
 
 _COUNTED = ("reason", "step", "status", "error_type", "sqlstate", "constraint_name", "run_id")
@@ -89,11 +90,11 @@ class PostgresRecordQueryStore:
     """Reads ``quarantined_records``.
 
     Args:
-        decode: brings a payload back.
+        form: how payloads are stored.
     """
 
-    def __init__(self, database: Database, decode: Decode) -> None:
-        self._database, self._decode = database, decode
+    def __init__(self, database: Database, form: PayloadForm) -> None:
+        self._database, self._form = database, form
 
     async def page(
         self, which: RecordFilter, after: UUID | None, limit: int
@@ -105,38 +106,55 @@ class PostgresRecordQueryStore:
         async with self._database.acquire() as connection:
             rows = await connection.fetch(query, *arguments)
             ids = [row["record_id"] for row in rows]
-            history = await connection.fetch(in_schema(_HISTORY, schema), ids)
-            edits = await connection.fetch(in_schema(_EDITS, schema), ids)
-        tried, edited = _by_record(history), _by_record(edits)
-        return [
-            self._record(row, tried[row["record_id"]], edited[row["record_id"]]) for row in rows
-        ]
+            tried = _by_record(await connection.fetch(in_schema(_HISTORY, schema), ids))
+            edited = _by_record(await connection.fetch(in_schema(_EDITS, schema), ids))
+            found = []
+            for row in rows:
+                edits = [
+                    await self._edit(connection, each, payload_rows.owner(row))
+                    for each in edited[row["record_id"]]
+                ]
+                found.append(await self._record(connection, row, tried[row["record_id"]], edits))
+        return found
 
-    def _record(
-        self, row: Mapping[str, Any], history: Sequence[Any], edits: Sequence[Any]
+    async def _record(
+        self,
+        connection: Any,
+        row: Mapping[str, Any],
+        history: Sequence[Mapping[str, Any]],
+        edits: Sequence[PastEdit],
     ) -> QuarantinedRecord:
+        record, unreadable = await self._opened(connection, row, payload_rows.owner(row))
         known = dict(row)
-        record, unreadable = self._brought_back(known.pop("payload"))
+        known.pop("payload")
         position, reasons = known.pop("position"), known.pop("reasons")
         return QuarantinedRecord(
             **known,
             record=record,
             unreadable=unreadable,
-            position=None if position is None else self._decode(position),
+            position=None if position is None else codec.decode(position),
             reasons=() if reasons is None else tuple(_json.decode(reasons)),
             history=tuple(PastAttempt(**_but_the_key(each)) for each in history),
-            edits=tuple(self._edit(each) for each in edits),
+            edits=tuple(edits),
         )
 
-    def _edit(self, row: Mapping[str, Any]) -> PastEdit:
-        known = _but_the_key(row)
-        record, unreadable = self._brought_back(known.pop("payload"))
-        return PastEdit(**known, record=record, unreadable=unreadable)
+    async def _edit(self, connection: Any, row: Mapping[str, Any], owner: Owner) -> PastEdit:
+        record, unreadable = await self._opened(connection, row, owner)
+        return PastEdit(
+            record=record,
+            unreadable=unreadable,
+            actor=row["actor"],
+            why=row["why"],
+            edited_at=row["edited_at"],
+        )
 
-    def _brought_back(self, payload: str) -> tuple[Any, str | None]:
+    async def _opened(
+        self, connection: Any, row: Mapping[str, Any], owner: Owner
+    ) -> tuple[Any, str | None]:
         """The record; or why it can't be read, which must not hide the others of its page."""
         try:
-            return self._decode(payload), None
+            stored = await payload_rows.stored(connection, self._database.schema, row)
+            return self._form.open(stored, owner), None
         except CodecError as error:
             return None, str(error)
 

@@ -1,32 +1,34 @@
 """Quarantined records read out in pages of one snapshot, and brought in again."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from seawall.postgres import payload_rows
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_change_store import edit_one
 from seawall.postgres.record_filter import filtered
-from seawall.quarantine.form import PayloadForm
+from seawall.quarantine.form import Owner, PayloadForm
 from seawall.quarantine.record import RecordFilter
-from seawall.quarantine.transfer import Edited, Line, Stored
+from seawall.quarantine.transfer import Edited, Held, Line
 from seawall.quarantine.transfer.line import AttemptLine, EditLine, digest_of, raw, text_of
-from seawall.text import storable
 
-_PLAIN = (
-    "record_id", "quarantine_id", "run_id", "pipeline_id", "step", "partition", "batch_id",
-    "redacted", "error_type", "reason", "sqlstate", "constraint_name", "column_name",
-    "exception_type", "traceback_digest", "status", "attempts", "quarantined_at", "updated_at",
+_OTHERS = (
+    "quarantine_id", "pipeline_id", "partition", "batch_id", "error_type", "reason", "sqlstate",
+    "constraint_name", "column_name", "exception_type", "traceback_digest", "status", "attempts",
+    "quarantined_at", "updated_at",
 )  # fmt: skip
+_PLAIN = ("record_id", "run_id", "step", "redacted", *_OTHERS)
 _COLUMNS = ", ".join(_PLAIN)
 
 _PAGE = f"""
-SELECT {_COLUMNS}, position::text AS position, payload::text AS payload, reasons::text AS reasons
+SELECT {payload_rows.COLUMNS}, {", ".join(_OTHERS)}, position::text AS position,
+       reasons::text AS reasons
 FROM {{schema}}.quarantined_records
 WHERE {{which}} AND ($1::uuid IS NULL OR record_id > $1)
 ORDER BY record_id LIMIT $2
@@ -38,13 +40,13 @@ SELECT record_id, attempt_id, outcome, attempted_at, error_type, exception_type,
 FROM {schema}.quarantine_attempts WHERE record_id = ANY($1) ORDER BY attempted_at, attempt_id
 """
 
-_EDITS = """
-SELECT record_id, edit_id, payload::text AS payload, redacted, actor, why, edited_at
-FROM {schema}.quarantine_edits WHERE record_id = ANY($1) ORDER BY edited_at, edit_id
+_EDITS = f"""
+SELECT record_id, edit_id, {payload_rows.EDIT_COLUMNS}, actor, why, edited_at
+FROM {{schema}}.quarantine_edits WHERE record_id = ANY($1) ORDER BY edited_at, edit_id
 """
 
-_HELD = """
-SELECT record_id, status, payload::text AS payload FROM {schema}.quarantined_records
+_HELD = f"""
+SELECT {payload_rows.COLUMNS}, status FROM {{schema}}.quarantined_records
 WHERE record_id = ANY($1) ORDER BY record_id FOR UPDATE
 """
 
@@ -130,31 +132,46 @@ class Reading:
             for row in await self._connection.fetch(in_schema(_ATTEMPTS, self._schema), ids):
                 known = dict(row)
                 attempts[known.pop("record_id")].append(AttemptLine(**known))
-            edits: dict[UUID, list[EditLine]] = defaultdict(list)
+            edits: dict[UUID, list[Mapping[str, Any]]] = defaultdict(list)
             for row in await self._connection.fetch(in_schema(_EDITS, self._schema), ids):
-                known = dict(row)
-                payload = self._opened(known.pop("payload"))
-                edits[known.pop("record_id")].append(EditLine(**known, payload=payload))
+                edits[row["record_id"]].append(row)
             yield [
-                self._line(row, attempts[row["record_id"]], edits[row["record_id"]]) for row in rows
+                await self._line(row, attempts[row["record_id"]], edits[row["record_id"]])
+                for row in rows
             ]
 
-    def _line(self, row: Any, attempts: list[AttemptLine], edits: list[EditLine]) -> Line:
-        known = dict(row)
-        payload, position = self._opened(known.pop("payload")), known.pop("position")
-        reasons = known.pop("reasons")
+    async def _line(
+        self,
+        row: Mapping[str, Any],
+        attempts: list[AttemptLine],
+        edits: list[Mapping[str, Any]],
+    ) -> Line:
+        owner = payload_rows.owner(row)
+        payload = await self._text(row, owner)
+        position, reasons = row["position"], row["reasons"]
         return Line(
-            **known,
+            **{name: row[name] for name in _PLAIN},
             payload=payload,
             digest=digest_of(payload),
             position=raw("null" if position is None else position),
             reasons=None if reasons is None else msgspec.json.decode(reasons),
             history=attempts,
-            edits=edits,
+            edits=[await self._edit(each, owner) for each in edits],
         )
 
-    def _opened(self, stored: str) -> msgspec.Raw:
-        return raw(self._form.opened(stored))
+    async def _edit(self, row: Mapping[str, Any], owner: Owner) -> EditLine:
+        return EditLine(
+            edit_id=row["edit_id"],
+            payload=await self._text(row, owner),
+            redacted=row["redacted"],
+            actor=row["actor"],
+            why=row["why"],
+            edited_at=row["edited_at"],
+        )
+
+    async def _text(self, row: Mapping[str, Any], owner: Owner) -> msgspec.Raw:
+        stored = await payload_rows.stored(self._connection, self._schema, row)
+        return raw(self._form.text(stored, owner))
 
 
 class Writing:
@@ -163,9 +180,14 @@ class Writing:
     def __init__(self, connection: Any, schema: str, form: PayloadForm) -> None:
         self._connection, self._schema, self._form = connection, schema, form
 
-    async def held(self, record_ids: Sequence[UUID]) -> dict[UUID, Stored]:
+    async def held(self, record_ids: Sequence[UUID]) -> dict[UUID, Held]:
         rows = await self._connection.fetch(in_schema(_HELD, self._schema), list(record_ids))
-        return {row["record_id"]: Stored(row["status"], row["payload"]) for row in rows}
+        held = {}
+        for row in rows:
+            stored = await payload_rows.stored(self._connection, self._schema, row)
+            text = self._form.text(stored, payload_rows.owner(row))
+            held[row["record_id"]] = Held(row["status"], text)
+        return held
 
     async def add(self, lines: Sequence[Line]) -> int:
         if not lines:
@@ -180,7 +202,11 @@ class Writing:
             for attempt in line.history
         ]
         edits = [
-            {**_plain(edit), "record_id": line.record_id, "payload": self._sealed(edit.payload)}
+            {
+                **_plain(edit),
+                "record_id": line.record_id,
+                "payload": self._sealed(edit.payload, line),
+            }
             for line in added
             for edit in line.edits
         ]
@@ -193,17 +219,18 @@ class Writing:
         return {
             **{name: getattr(line, name) for name in _PLAIN},
             "position": None if text_of(line.position) == "null" else text_of(line.position),
-            "payload": self._sealed(line.payload),
+            "payload": self._sealed(line.payload, line),
             "reasons": line.reasons,
         }
 
-    def _sealed(self, payload: msgspec.Raw) -> str:
-        return self._form.sealed(text_of(payload))
+    def _sealed(self, payload: msgspec.Raw, line: Line) -> str:
+        owner = (line.record_id, line.run_id, line.step)
+        return self._form.sealed(text_of(payload), owner).payload
 
     async def edit(self, edits: Sequence[Edited], actor: str, why: str) -> None:
         for each in edits:
             await edit_one(
-                self._connection, self._schema, each.record_id, each.payload, actor, storable(why)
+                self._connection, self._schema, self._form, each.record_id, each.text, actor, why
             )
 
 

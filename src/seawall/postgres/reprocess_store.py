@@ -1,6 +1,7 @@
 """Quarantined records held in a transaction, and what became of them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,7 +11,8 @@ import asyncpg
 
 from seawall.checkpoint.model import Rejection
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
-from seawall.errors import DatabaseUnavailableError
+from seawall.errors import CodecError, DatabaseUnavailableError
+from seawall.postgres import payload_rows
 from seawall.postgres.database import Database
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.loading.target import describe
@@ -18,14 +20,15 @@ from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_filter import filtered
 from seawall.postgres.reprocess_transaction import ReprocessTransaction
+from seawall.quarantine.form import PLAIN_FORM, PayloadForm
 from seawall.quarantine.processor import Attempt, TakenRecord
 from seawall.quarantine.record import RecordFilter
 
 T = TypeVar("T")
 
-_TAKE = """
-SELECT record_id, step, payload::text AS payload FROM {schema}.quarantined_records
-WHERE {which} AND NOT redacted AND ($1::uuid IS NULL OR record_id > $1)
+_TAKE = f"""
+SELECT {payload_rows.COLUMNS} FROM {{schema}}.quarantined_records
+WHERE {{which}} AND NOT redacted AND ($1::uuid IS NULL OR record_id > $1)
 ORDER BY record_id
 LIMIT $2
 FOR UPDATE SKIP LOCKED
@@ -49,7 +52,7 @@ FROM unnest($1::uuid[], $2::text[]) AS o(record_id, outcome)
 WHERE q.record_id = o.record_id
 """
 
-# The locks wait for a backend that may still be committing.
+# The locks wait for a backend that may still be committing, or knows nothing of its client's end.
 _LOCK = """
 SELECT FROM {schema}.quarantined_records WHERE record_id = ANY($1) ORDER BY record_id FOR UPDATE
 """
@@ -70,13 +73,19 @@ class PostgresReprocessStore:
     """The ``ReprocessStore`` over one database.
 
     Args:
+        form: how payloads are stored.
         lease_seconds: after which the server ends a transaction whose worker is silent.
     """
 
     def __init__(
-        self, database: Database, *, lease_seconds: float = 30.0, clock: Clock = MACHINE_CLOCK
+        self,
+        database: Database,
+        *,
+        form: PayloadForm = PLAIN_FORM,
+        lease_seconds: float = 30.0,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
-        self._database, self._clock = database, clock
+        self._database, self._form, self._clock = database, form, clock
         self.patience_seconds = lease_seconds
 
     @asynccontextmanager
@@ -97,7 +106,7 @@ class PostgresReprocessStore:
                 )
                 query, arguments = filtered(_TAKE, schema, which, after, limit)
                 rows = await connection.fetch(query, *arguments)
-                batch.records = [TakenRecord(**row) for row in rows]
+                batch.records = [await self._taken(connection, row) for row in rows]
                 yield batch
             except BaseException:
                 batch.transaction.end()
@@ -105,6 +114,15 @@ class PostgresReprocessStore:
                 raise
             batch.transaction.end()
             await self._commit(batch)
+
+    async def _taken(self, connection: Any, row: Mapping[str, Any]) -> TakenRecord:
+        text: str | CodecError
+        try:
+            stored = await payload_rows.stored(connection, self._database.schema, row)
+            text = self._form.text(stored, payload_rows.owner(row))
+        except CodecError as error:
+            text = error
+        return TakenRecord(record_id=row["record_id"], step=row["step"], text=text)
 
     async def _commit(self, batch: "Batch") -> None:
         try:
@@ -137,6 +155,14 @@ class PostgresReprocessStore:
                 if not lost or self._clock.monotonic() >= give_up_at:
                     raise
             await self._clock.sleep(_SETTLE_PAUSE)
+
+    async def await_release(self, record_ids: Sequence[UUID], seconds: float) -> None:
+        async with self._database.acquire() as connection:
+            with contextlib.suppress(asyncpg.LockNotAvailableError):
+                async with connection.transaction():
+                    await connection.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+                    lock = in_schema(_LOCK, self._database.schema)
+                    await connection.execute(lock, list(record_ids))
 
     async def left_alone(self, which: RecordFilter, max_attempts: int | None) -> tuple[int, int]:
         most = _NEVER if max_attempts is None else max_attempts

@@ -9,7 +9,7 @@ import asyncpg
 from seawall.checkpoint.model import Rejection
 from seawall.errors import QuarantineError, RecordRefusedError, TransactionEndedError
 from seawall.postgres.loading.loader import Loader
-from seawall.postgres.lost import is_closed
+from seawall.postgres.lost import is_closed, terminate
 from seawall.postgres.transaction import Savepoint
 
 T = TypeVar("T")
@@ -133,6 +133,10 @@ class ReprocessTransaction:
                 "Take that out of the processor; for a part that can be undone, use "
                 "`async with tx.transaction()`"
             ) from error
+        except Exception:
+            # What the record wrote can't be told from what others did: none of it may stand.
+            terminate(self._connection)
+            raise
 
     def end(self) -> None:
         """The batch is over: whoever still holds this can do nothing with it."""

@@ -1,43 +1,47 @@
-"""How a record is kept in ``quarantined_records.payload``, as the parts that read it see it."""
+"""How a record's text is kept in the columns of ``quarantined_records``.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+The codec's text is what the parts that read and write records deal in; this is the one place where
+it becomes what is stored, and the other way round.
+"""
+
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from seawall.quarantine import codec
 
+# What a payload belongs to: record id, run id, step.
+Owner = tuple[UUID, str, str]
 
-def _as_it_is(text: str) -> str:
-    return text
+
+class Stored(NamedTuple):
+    """The columns that hold a record."""
+
+    payload: str
+    redacted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class PayloadForm:
-    """From records to what is stored, and back.
+    """Records are stored as the codec writes them."""
 
-    Attributes:
-        opened: from what is stored to the codec's text.
-        sealed: from the codec's text to what is stored.
-    """
-
-    opened: Callable[[str], str] = _as_it_is
-    sealed: Callable[[str], str] = _as_it_is
-
-    def encode(self, record: object) -> str:
-        """What is stored for a record.
+    def text(self, stored: Stored, _owner: Owner) -> str:
+        """The codec's text.
 
         Raises:
-            CodecError: it can't be stored so that it comes back equal.
+            CodecError: it can't be read.
         """
-        return self.sealed(codec.encode(record))
+        return stored.payload
 
-    def decode(self, stored: str) -> Any:
+    def open(self, stored: Stored, owner: Owner) -> Any:
         """The record.
 
         Raises:
             CodecError: it can't be brought back here.
         """
-        return codec.decode(self.opened(stored))
+        return codec.decode(self.text(stored, owner))
+
+    def sealed(self, text: str, _owner: Owner) -> Stored:
+        """The columns for a text of the codec."""
+        return Stored(text)
 
 
 PLAIN_FORM = PayloadForm()

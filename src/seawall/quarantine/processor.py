@@ -4,7 +4,6 @@ Either turns the records of a batch into attempts, one each.
 """
 
 import functools
-import inspect
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from uuid import UUID
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 
 from seawall.classification import Classifier
 from seawall.classification.reading import text_of
@@ -21,18 +21,18 @@ from seawall.errors import (
     DiscardRecordError,
     InvalidConfigError,
     MissingTableError,
+    QuarantineError,
     RecordRefusedError,
     TransactionEndedError,
 )
 from seawall.operation import as_coroutine_function, is_async
+from seawall.quarantine.codec import decode
 from seawall.quarantine.record import RecordStatus
 from seawall.quarantine.registry import fields_of, is_fielded
 from seawall.text import recordable
 
 # async (tx, record), a plain function of the same that runs in a thread, or a table's name.
 Processor = Callable[[Any, Any], object] | str
-
-Decode = Callable[[str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,25 @@ class Discard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenRecord:
-    """A record that this reprocessor holds."""
+    """A record that this reprocessor holds.
+
+    Attributes:
+        text: the codec's, or why there is none.
+    """
 
     record_id: UUID
     step: str
-    payload: str
+    text: str | CodecError
+
+    def record(self) -> Any:
+        """The record.
+
+        Raises:
+            CodecError: it can't be brought back here.
+        """
+        if isinstance(self.text, CodecError):
+            raise self.text
+        return decode(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,19 +171,18 @@ class EachRecord:
     """
 
     def __init__(
-        self, function: Callable[[Any, Any], object], failures: Failures, decode: Decode,
-        seconds: float,
-    ) -> None:  # fmt: skip
+        self, function: Callable[[Any, Any], object], failures: Failures, seconds: float
+    ) -> None:
         self._blocking = not is_async(function)
         self._function = as_coroutine_function(function)
-        self._failures, self._decode, self._seconds = failures, decode, seconds
+        self._failures, self._seconds = failures, seconds
 
     async def __call__(self, batch: ReprocessBatch) -> list[Attempt]:
         return [await self._attempt(batch, taken) for taken in batch.records]
 
     async def _attempt(self, batch: ReprocessBatch, taken: TakenRecord) -> Attempt:
         try:
-            record = self._decode(taken.payload)
+            record = taken.record()
             result = await batch.attempt(lambda: self._call(batch.transaction, record))
         except TransactionEndedError as error:
             error.add_note(f"it was run for record {taken.record_id} of step {taken.step!r}")
@@ -183,9 +196,14 @@ class EachRecord:
         return _given_up(taken, result.why) if isinstance(result, Discard) else _done(taken)
 
     async def _call(self, transaction: Any, record: Any) -> object:
-        handed = ThreadTransaction(transaction) if self._blocking else transaction
         with anyio.move_on_after(self._seconds) as limit:
-            return await self._function(handed, record)
+            if not self._blocking:
+                return await self._function(transaction, record)
+            handed = ThreadTransaction(transaction)
+            try:
+                return await self._function(handed, record)
+            finally:
+                await handed.end()
         if limit.cancelled_caught:
             raise TimeoutError(f"not done within attempt_timeout={self._seconds:g} s")
         return None
@@ -196,6 +214,9 @@ class ThreadTransaction:
 
     def __init__(self, transaction: Any) -> None:
         self._transaction = transaction
+        self._ended = False
+        self._scope: anyio.CancelScope | None = None
+        self._idle = anyio.Event()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in {"execute", "executemany", "fetch", "fetchrow", "fetchval", "load"}:
@@ -203,18 +224,32 @@ class ThreadTransaction:
         return functools.partial(anyio.from_thread.run, self._run, name)
 
     async def _run(self, name: str, *args: Any) -> Any:
-        result = getattr(self._transaction, name)(*args)
-        return await result if inspect.isawaitable(result) else result
+        with anyio.CancelScope() as scope:
+            if self._ended:
+                scope.cancel()
+            self._scope, self._idle = scope, anyio.Event()
+            try:
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                return await getattr(self._transaction, name)(*args)
+            finally:
+                self._scope = None
+                self._idle.set()
+        raise QuarantineError("this transaction is over: its record has its outcome by now")
+
+    async def end(self) -> None:
+        """Refuse what the thread still tries; what it has begun is cancelled first."""
+        self._ended = True
+        if self._scope is not None:
+            self._scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._idle.wait()
 
 
 class IntoTable:
     """Loads the records of a batch into a table; those that it refuses fail one by one."""
 
-    def __init__(
-        self, table: str, columns: Sequence[str] | None, failures: Failures, decode: Decode
-    ) -> None:
-        self._table, self._columns = table, columns
-        self._failures, self._decode = failures, decode
+    def __init__(self, table: str, columns: Sequence[str] | None, failures: Failures) -> None:
+        self._table, self._columns, self._failures = table, columns, failures
 
     async def __call__(self, batch: ReprocessBatch) -> list[Attempt]:
         attempts: dict[UUID, Attempt] = {}
@@ -244,7 +279,7 @@ class IntoTable:
         groups: dict[object, tuple[list[TakenRecord], list[Any]]] = defaultdict(lambda: ([], []))
         for each in taken:
             try:
-                record = _row(self._decode(each.payload))
+                record = _row(each.record())
             except (CodecError, RecordRefusedError) as error:
                 attempts[each.record_id] = self._failures.of(each, error)
                 continue

@@ -11,10 +11,8 @@ from seawall.classification import Classifier, default_classifier
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import InvalidConfigError, MissingProcessorError
-from seawall.quarantine.codec import decode as decode_record
 from seawall.quarantine.processor import (
     Attempt,
-    Decode,
     EachRecord,
     Failures,
     IntoTable,
@@ -108,6 +106,10 @@ class ReprocessStore(Protocol):
         """Hold records behind ``after``, that no other reprocessor holds; committed on leaving."""
         ...
 
+    async def await_release(self, record_ids: Sequence[UUID], seconds: float) -> None:
+        """Wait until nobody holds the records, but for so long at the most."""
+        ...
+
     async def left_alone(self, which: RecordFilter, max_attempts: int | None) -> tuple[int, int]:
         """How many of them were stored masked, and how many were tried too often."""
         ...
@@ -150,7 +152,6 @@ class Reprocessor:
         store: where they are.
         processors: by step, for records without a processor given.
         classifier: decides the error type of a failure.
-        decode: brings a payload back.
         retrying: runs a batch, again where its connection died.
         clock: measures the time that it took.
     """
@@ -161,12 +162,11 @@ class Reprocessor:
         *,
         processors: Mapping[str, Processor] | None = None,
         classifier: Classifier = default_classifier,
-        decode: Decode = decode_record,
         retrying: Retrying = _once,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._store, self._processors = store, processors if processors is not None else {}
-        self._failures, self._decode = Failures(classifier), decode
+        self._failures = Failures(classifier)
         self._retrying, self._clock = retrying, clock
 
     async def run(
@@ -244,14 +244,18 @@ class Reprocessor:
         seconds = options.attempt_timeout or self._store.patience_seconds * 0.8
         runner = self._runner(processor, options, seconds)
         size = options.size or (_TABLE_SIZE if isinstance(processor, str) else _SIZE)
+        patience = max(self._store.patience_seconds, seconds * 1.25)
         after: UUID | None = None
         while (wanted := tally.next_size(size)) > 0:
+            held: list[UUID] = []
 
             async def batch(
-                after: UUID | None = after, wanted: int = wanted
+                after: UUID | None = after, wanted: int = wanted, held: list[UUID] = held
             ) -> list[Attempt] | None:
-                patience = max(self._store.patience_seconds, seconds * 1.25)
+                if held:  # by a try whose connection died, of which the server may not know yet
+                    await self._store.await_release(held, patience)
                 async with self._store.take(which, after, wanted, patience) as taken:
+                    held[:] = [each.record_id for each in taken.records]
                     if not taken.records:
                         return None
                     attempts = await runner(taken)
@@ -266,8 +270,8 @@ class Reprocessor:
 
     def _runner(self, processor: Processor, options: ReprocessOptions, seconds: float) -> Runner:
         if isinstance(processor, str):
-            return IntoTable(processor, options.columns, self._failures, self._decode)
-        return EachRecord(processor, self._failures, self._decode, seconds)
+            return IntoTable(processor, options.columns, self._failures)
+        return EachRecord(processor, self._failures, seconds)
 
 
 def _open_ones(which: RecordFilter) -> RecordFilter:

@@ -353,3 +353,66 @@ async def test_edit_of_a_record_that_is_held_waits_for_its_outcome(
     await run
     with pytest.raises(QuarantineError, match="is reprocessed"):
         await edit
+
+
+async def test_edit_gives_up_on_a_record_that_is_held_for_long(manager, connection):
+    from seawall.postgres.record_change_store import PostgresRecordChangeStore
+    from seawall.quarantine.form import PLAIN_FORM
+
+    await manager.quarantine_bad_records("r", records(1), "why", step="load")
+    (found,) = await manager.list_quarantined_records(RecordFilter())
+    store = PostgresRecordChangeStore(manager.database, PLAIN_FORM, lock_seconds=0.05)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM seawall.quarantined_records FOR UPDATE")
+        with pytest.raises(QuarantineError, match="is being reprocessed"):
+            await store.edit(found.record_id, "1", "ann", "why")
+    await store.edit(found.record_id, "1", "ann", "why")
+
+
+async def test_thread_that_hangs_in_the_server_is_cut_off_and_fails_its_record(
+    manager, loaded, outcomes
+):
+    await manager.quarantine_bad_records("r", records(3), "why", step="load")
+
+    def processor(tx, record):
+        tx.execute("INSERT INTO loaded (n) VALUES ($1)", record["n"])
+        if record["n"] == 1:
+            tx.execute("SELECT pg_sleep(60)")
+
+    metrics = await manager.reprocess_quarantined_records(
+        "r", processor=processor, attempt_timeout=0.3
+    )
+    assert (metrics.reprocessed, metrics.failed) == (2, 1)
+    assert await loaded() == [0, 2]
+    assert await outcomes() == {"reprocessed": 2, "failed": 1}
+
+
+async def test_task_left_behind_on_the_connection_lets_no_half_record_stand(
+    manager, connection, loaded, outcomes
+):
+    """What can't be undone under a statement that still runs goes with the batch, which runs again."""
+    await manager.quarantine_bad_records("r", records(3), "why", step="load")
+    left = []
+
+    async def processor(tx, record):
+        await tx.execute("INSERT INTO loaded (n) VALUES ($1)", record["n"])
+        if record["n"] == 1 and not left:
+            left.append(asyncio.ensure_future(tx.execute("SELECT pg_sleep(1)")))
+            await asyncio.sleep(0)
+            raise ValueError("leaves a task behind")
+
+    metrics = await manager.reprocess_quarantined_records("r", processor=processor)
+    (error,) = await asyncio.gather(*left, return_exceptions=True)
+    assert isinstance(error, Exception)
+    assert metrics.reprocessed == 3
+    assert await loaded() == [0, 1, 2]
+
+
+async def test_many_records_with_one_that_cannot_be_stored_set_none_aside(manager, outcomes):
+    from seawall import CodecError
+
+    with pytest.raises(CodecError, match="object"):
+        await manager.quarantine_bad_records("r", [*records(2_000), object()], "why")
+    assert await outcomes() == {}
+    await manager.quarantine_bad_records("r", records(2_000), "why")
+    assert await outcomes() == {"pending": 2_000}

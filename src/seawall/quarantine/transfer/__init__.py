@@ -3,6 +3,6 @@
 from seawall.quarantine.transfer.exporting import export
 from seawall.quarantine.transfer.importing import ImportReport, import_from
 from seawall.quarantine.transfer.line import Line
-from seawall.quarantine.transfer.store import Edited, Stored, TransferStore
+from seawall.quarantine.transfer.store import Edited, Held, TransferStore
 
-__all__ = ["Edited", "ImportReport", "Line", "Stored", "TransferStore", "export", "import_from"]
+__all__ = ["Edited", "Held", "ImportReport", "Line", "TransferStore", "export", "import_from"]

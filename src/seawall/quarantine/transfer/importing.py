@@ -14,12 +14,11 @@ import anyio.to_thread
 
 from seawall.errors import CodecError, QuarantineError
 from seawall.quarantine import codec
-from seawall.quarantine.form import PayloadForm
 from seawall.quarantine.record import OPEN
 from seawall.quarantine.transfer.cells import edited, unescaped
 from seawall.quarantine.transfer.exporting import ABOUT, FIELD, WHOLE, format_of
 from seawall.quarantine.transfer.line import Line, digest_of, read, text_of
-from seawall.quarantine.transfer.store import Edited, ImportBatch, Stored, TransferStore
+from seawall.quarantine.transfer.store import Edited, Held, ImportBatch, TransferStore
 
 _BATCH = 500  # lines a transaction
 _CHUNK = 1 << 20  # bytes of a file read at once
@@ -64,7 +63,6 @@ async def import_from(
     actor: str,
     why: str | None = None,
     file_format: str | None = None,
-    form: PayloadForm,
 ) -> ImportReport:
     """Bring the records of a file in, some hundred a transaction. Doing it again changes nothing.
 
@@ -79,13 +77,13 @@ async def import_from(
         async for numbered in _json_lines(path):
             lines = [read(text, number) for number, text in numbered]
             async with store.writing() as batch:
-                part = await _bring_lines(batch, lines, actor, why, form)
+                part = await _bring_lines(batch, lines, actor, why)
             report = report.plus(part)
     else:
         async with _csv_rows(path) as chunks:
             async for rows in chunks:
                 async with store.writing() as batch:
-                    part = await _bring_rows(batch, rows, actor, why, form)
+                    part = await _bring_rows(batch, rows, actor, why)
                 report = report.plus(part)
     return report
 
@@ -104,11 +102,11 @@ async def _json_lines(path: Path) -> AsyncIterator[list[tuple[int, bytes]]]:
 
 
 async def _bring_lines(
-    batch: ImportBatch, lines: Sequence[Line], actor: str, why: str, form: PayloadForm
+    batch: ImportBatch, lines: Sequence[Line], actor: str, why: str
 ) -> ImportReport:
     held = await batch.held([line.record_id for line in lines])
     added = await batch.add([line for line in lines if line.record_id not in held])
-    tally = _Tally(form)
+    tally = _Tally()
     for line in lines:
         stored = held.get(line.record_id)
         if stored is not None:
@@ -125,27 +123,26 @@ async def _bring_lines(
 class _Tally:
     """What is to be edited, and what can't be."""
 
-    def __init__(self, form: PayloadForm) -> None:
-        self._form = form
+    def __init__(self) -> None:
         self.edits: list[Edited] = []
         self.conflicts = self.settled = 0
 
-    def compare(self, record_id: UUID, stored: Stored, payload: str, exported: str) -> None:
+    def compare(self, record_id: UUID, held: Held, payload: str, exported: str) -> None:
         """Look at one record: what the file says of it, and what it was when it was exported."""
         wanted = digest_of(payload)
-        current = digest_of(self._form.opened(stored.payload))
+        current = digest_of(held.text)
         if wanted in (exported, current):
             return
         if current != exported:
             self.conflicts += 1
-        elif stored.status not in OPEN:
+        elif held.status not in OPEN:
             self.settled += 1
         else:
             try:
                 codec.decode(payload)
             except CodecError as error:
                 raise QuarantineError(f"record {record_id}: its payload: {error}") from None
-            self.edits.append(Edited(record_id, self._form.sealed(payload)))
+            self.edits.append(Edited(record_id, payload))
 
 
 # -- CSV -------------------------------------------------------------------------------------------
@@ -189,11 +186,10 @@ async def _bring_rows(
     rows: Sequence[Mapping[str, Any]],
     actor: str,
     why: str,
-    form: PayloadForm,
 ) -> ImportReport:
     ids = [_record_id(row) for row in rows]
     held = await batch.held(ids)
-    tally = _Tally(form)
+    tally = _Tally()
     unknown = 0
     for record_id, row in zip(ids, rows, strict=True):
         stored = held.get(record_id)
@@ -201,7 +197,7 @@ async def _bring_rows(
             unknown += 1
             continue
         try:
-            payload = _payload(row, stored, form)
+            payload = _payload(row, stored)
         except (QuarantineError, CodecError) as error:
             raise QuarantineError(f"record {record_id}: {error}") from None
         tally.compare(record_id, stored, payload, row["digest"])
@@ -226,14 +222,14 @@ def _record_id(row: Mapping[str, Any]) -> UUID:
     return record_id
 
 
-def _payload(row: Mapping[str, Any], stored: Stored, form: PayloadForm) -> str:
+def _payload(row: Mapping[str, Any], held: Held) -> str:
     """The payload that a row asks for, in the codec's form."""
     whole = row.get(WHOLE)
     if whole:
         return unescaped(whole)
-    current = codec.decode(form.opened(stored.payload))
+    current = codec.decode(held.text)
     if not isinstance(current, dict):
-        return form.opened(stored.payload)
+        return held.text
     cells = {
         name[len(FIELD) :]: cell
         for name, cell in row.items()

@@ -11,19 +11,19 @@ from seawall.quarantine.transfer.line import Line
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What stands in the database under a key: its status, and the payload as it is stored."""
+class Held:
+    """What stands in the database under a key: its status, and the codec's text."""
 
     status: str
-    payload: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A payload, as it is stored, to be put in the place of a record's own."""
+    """A text of the codec, to be put in the place of a record's own."""
 
     record_id: UUID
-    payload: str
+    text: str
 
 
 class ExportSession(Protocol):
@@ -37,7 +37,7 @@ class ExportSession(Protocol):
 class ImportBatch(Protocol):
     """One transaction of an import."""
 
-    async def held(self, record_ids: Sequence[UUID]) -> dict[UUID, Stored]:
+    async def held(self, record_ids: Sequence[UUID]) -> dict[UUID, Held]:
         """Those of the records that are there, locked."""
         ...
 
