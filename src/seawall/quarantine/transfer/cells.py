@@ -19,6 +19,7 @@ from seawall.quarantine import codec
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 _INT = re.compile(r"-?(?:0|[1-9]\d*)\Z")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
 _FLOAT = re.compile(r"-?\d+\.\d+(?:[eE][+-]?\d+)?\Z")
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -41,7 +42,8 @@ def cell_of(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal | UUID):
-        return str(value) if isinstance(value, float | Decimal | UUID) else _digits(value)
+        text = _digits(value) if isinstance(value, int) else str(value)
+        return text if _NUMBER.match(text) else escaped(text)  # -5 is no formula, -inf may be
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return escaped(codec.encode(value))
