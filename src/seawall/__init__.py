@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
     from seawall.errors import NotStartedError as NotStartedError
+    from seawall.errors import PayloadTooLargeError as PayloadTooLargeError
     from seawall.errors import QuarantineError as QuarantineError
+    from seawall.errors import QuarantineKeyError as QuarantineKeyError
     from seawall.errors import RateLimitedError as RateLimitedError
     from seawall.errors import RecordRefusedError as RecordRefusedError
     from seawall.errors import RefusedError as RefusedError
@@ -80,9 +82,9 @@ _HOMES = {
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
     "InvalidConfigError MigrationError MissingProcessorError MissingTableError NotStartedError "
-    "QuarantineError RateLimitedError RecordRefusedError RefusedError RetryBudgetExhaustedError "
-    "SeawallError StaleRunError TooManyBadRecordsError TransactionEndedError "
-    "UnsupportedServerError",
+    "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
+    "RefusedError RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
+    "TransactionEndedError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",

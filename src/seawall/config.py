@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -59,6 +59,8 @@ _RANGES = {
     "connect_timeout": Range(float, low_open=True),
     "bad_record_tolerance": Range(float, 0, 1),
     "bad_record_allowance": Range(int),
+    "quarantine_compress_above": Range(int, 0, 2**26),
+    "quarantine_max_bytes": Range(int, 1, 2**30),
 }
 
 
@@ -91,6 +93,17 @@ class RecoveryConfig:
             run stops with ``TooManyBadRecordsError``.
         bad_record_allowance: bad records that a run may have whatever their share, where the
             tolerance was not given with the call: a short run's first bad row must not stop it.
+        quarantine_keys: encrypt quarantined records: ``"id:base64,id:base64"``, or a mapping; the
+            first encrypts, each decrypts. None: ``SEAWALL_QUARANTINE_KEYS``, else not encrypted.
+        quarantine_redact: where there is no key, store quarantined records with their secrets
+            masked; they can be looked at, not reprocessed.
+        quarantine_compress_above: characters of a written out record above which it is compressed.
+        quarantine_max_bytes: of a written out record; a larger one is refused with
+            ``PayloadTooLargeError``, its batch rolled back, its position intact.
+        mask_keys: names of what else is private, beside passwords and the like (``"email"``).
+        mask_patterns: regular expressions of what else is; a group named ``secret`` is the part.
+        mask_emails: mask e-mail addresses wherever they stand.
+        mask_function: takes a text whose known secrets are masked, gives the text to be written.
         policies: named policies as plain values; see ``PolicyRegistry.configure``.
 
     Raises:
@@ -117,6 +130,14 @@ class RecoveryConfig:
     connect_timeout: float = 10.0
     bad_record_tolerance: float = 0.5
     bad_record_allowance: int = 1000
+    quarantine_keys: str | Mapping[str, str] | None = field(default=None, repr=False)
+    quarantine_redact: bool = False
+    quarantine_compress_above: int = 65_536
+    quarantine_max_bytes: int = 2**30
+    mask_keys: Sequence[str] = ()
+    mask_patterns: Sequence[str] = ()
+    mask_emails: bool = False
+    mask_function: Callable[[str], str] | None = None
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -132,8 +153,15 @@ class RecoveryConfig:
             raise InvalidConfigError(
                 f"policies={self.policies!r}: must be a mapping of names to policies"
             )
-        if not isinstance(self.require_dsn, bool):
-            raise InvalidConfigError(f"require_dsn={self.require_dsn!r}: must be True or False")
+        for name in ("require_dsn", "quarantine_redact", "mask_emails"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidConfigError(f"{name}={getattr(self, name)!r}: must be True or False")
+        keys: object = self.quarantine_keys
+        if not isinstance(keys, str | Mapping | None):
+            # Not shown: it may be a key.
+            kind = type(keys).__name__
+            raise InvalidConfigError(f"quarantine_keys is a {kind}: must be a text or a mapping")
+        _check_masks(self.mask_keys, self.mask_patterns, self.mask_function)
 
     @classmethod
     def of(cls, value: "Self | Mapping[str, Any] | None") -> Self:
@@ -157,3 +185,12 @@ class RecoveryConfig:
                 hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
                 raise InvalidConfigError(f"unknown config key {key!r}; {hint}")
         return cls(**value)
+
+
+def _check_masks(keys: object, patterns: object, function: object) -> None:
+    for name, value in (("mask_keys", keys), ("mask_patterns", patterns)):
+        # One text is a sequence too: of its letters.
+        if isinstance(value, str) or not isinstance(value, Sequence | set | frozenset):
+            raise InvalidConfigError(f"{name}={value!r}: must be a list of texts")
+    if function is not None and not callable(function):
+        raise InvalidConfigError(f"mask_function={function!r}: must be a function of a text")

@@ -10,7 +10,7 @@ from uuid import UUID
 from seawall.classification import Classifier, default_classifier
 from seawall.clock import utc_now, uuid7
 from seawall.errors import CodecError
-from seawall.masking import default_masker
+from seawall.masking import Masker, default_masker
 from seawall.quarantine import codec
 from seawall.recorder import HOST, Row
 from seawall.scope import Scope
@@ -29,8 +29,10 @@ _TRACEBACK_LIMIT = 32  # frames; a recursion's thousands say nothing more
 class ErrorDescriber:
     """Makes rows of ``error_details``; may be shared between tasks."""
 
-    def __init__(self, classifier: Classifier = default_classifier) -> None:
-        self._classifier = classifier
+    def __init__(
+        self, classifier: Classifier = default_classifier, masker: Masker = default_masker
+    ) -> None:
+        self._classifier, self._masker = classifier, masker
 
     def row(
         self,
@@ -59,11 +61,13 @@ class ErrorDescriber:
             attempt,
             error_type,
             kind,
-            recordable(_message(error)),
+            recordable(_message(error), self._masker),
             _digest(error_type, kind, stack),
-            recordable("".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT))),
+            recordable(
+                "".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT)), self._masker
+            ),
             _digest(stack),
-            _context(context) if context else None,
+            _context(context, self._masker) if context else None,
             sqlstate if isinstance(sqlstate, str) else None,
             HOST,
             os.getpid(),
@@ -71,9 +75,9 @@ class ErrorDescriber:
         )
 
 
-def _context(context: Mapping[str, Any]) -> str:
+def _context(context: Mapping[str, Any], masker: Masker) -> str:
     """The caller's additions, masked; what can't be stored as it is, as its repr."""
-    masked = default_masker.mask_value({str(key): value for key, value in context.items()})
+    masked = masker.mask_value({str(key): value for key, value in context.items()})
     try:
         return codec.encode(masked)
     except CodecError:

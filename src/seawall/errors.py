@@ -219,6 +219,37 @@ class TransactionEndedError(SeawallError):
     """Raised when a processor has ended the transaction that its record's outcome belongs to."""
 
 
+class QuarantineKeyError(SeawallError, LookupError):
+    """Raised when a quarantined record's key is missing, or is another one than it was.
+
+    Attributes:
+        key_id: the key's id, as ``quarantined_records.key_id`` has it.
+    """
+
+    def __init__(self, message: str, key_id: str) -> None:
+        super().__init__(message, key_id)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class PayloadTooLargeError(SeawallError, ValueError):
+    """Raised when a record is larger than ``quarantine_max_bytes``; nothing was written.
+
+    Attributes:
+        size: the record's size in bytes, written out.
+        limit: what was allowed.
+    """
+
+    def __init__(self, message: str, size: int, limit: int) -> None:
+        super().__init__(message, size, limit)
+        self.size, self.limit = size, limit
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class DatabaseUnavailableError(SeawallError, ConnectionError):
     """Raised when PostgreSQL can't be reached; says which server and what to do."""
 

@@ -170,6 +170,9 @@ _KEY_DETAIL = re.compile(
     r"(?i)(key \(([^()\n]{1,500})\)=\()([^\n]*?)(\)(?: |\.|,|$))", re.MULTILINE
 )
 _ROW_DETAIL = re.compile(r"(?i)(failing row contains \()[^\n]*")
+_EMAIL = re.compile(
+    r"(?<![\w.+%/-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
+)
 _SECRET_KEY = re.compile(
     r"passw(?:or)?d|passphrase|pwd|secret(?!ar|ion)|token(?!s$|iz|count|type|limit)|apikey|accesskey"
     r"|privatekey|accountkey|sharedkey|masterkey|encryptionkey|credential|sessionid|signature"
@@ -193,8 +196,14 @@ class Masker:
     """
 
     def __init__(
-        self, extra_keys: Iterable[str] = (), extra_patterns: Iterable[str | re.Pattern[str]] = ()
+        self,
+        extra_keys: Iterable[str] = (),
+        extra_patterns: Iterable[str | re.Pattern[str]] = (),
+        *,
+        emails: bool = False,
+        function: Callable[[str], str] | None = None,
     ) -> None:
+        self._emails, self._function = emails, function
         self._extra_keys = frozenset(_normal(key) for key in extra_keys) - {""}
         self._extra_names = _extra_names(self._extra_keys)
         self._extra_patterns = tuple(_compiled(pattern) for pattern in extra_patterns)
@@ -218,7 +227,9 @@ class Masker:
             text = _ROW_DETAIL.sub(_row_detail, text)
         for pattern in self._extra_patterns:
             text = pattern.sub(_secret_group, text)
-        return text
+        if self._emails and "@" in text:
+            text = _EMAIL.sub(MASK, text)
+        return text if self._function is None else self._function(text)
 
     def mask_value(self, value: Any) -> Any:
         """The value with its secrets masked: a copy, never the same mapping or list.

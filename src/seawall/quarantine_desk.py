@@ -10,7 +10,6 @@ from uuid import UUID
 
 from seawall.classification import Classifier
 from seawall.errors import InvalidConfigError
-from seawall.masking import Masker, default_masker
 from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.lost import is_connection_lost
@@ -19,8 +18,8 @@ from seawall.postgres.record_query_store import PostgresRecordQueryStore
 from seawall.postgres.record_transfer_store import PostgresTransferStore
 from seawall.postgres.reprocess_store import PostgresReprocessStore
 from seawall.quarantine import codec
-from seawall.quarantine.form import PLAIN_FORM, PayloadForm
 from seawall.quarantine.growth import QuarantineGrowth
+from seawall.quarantine.payload import PLAIN, PayloadForm
 from seawall.quarantine.processor import Processor
 from seawall.quarantine.record import OPEN, SETTLED, QuarantinedRecord, RecordFilter
 from seawall.quarantine.reprocess import ReprocessMetrics, ReprocessOptions, Reprocessor, Retrying
@@ -39,7 +38,6 @@ class QuarantineDesk:
         classifier: decides the error type of a failure.
         lease_seconds: how long a processor may be silent within its transaction.
         form: how payloads are stored.
-        masker: for what is shown.
     """
 
     def __init__(
@@ -49,12 +47,11 @@ class QuarantineDesk:
         processors: Mapping[str, Processor],
         classifier: Classifier,
         lease_seconds: float,
-        form: PayloadForm = PLAIN_FORM,
-        masker: Masker = default_masker,
+        form: PayloadForm = PLAIN,
     ) -> None:
         self._database = database
         self._processors, self._classifier = processors, classifier
-        self._masker = masker
+        self._masker = form.masker
         self._reprocess = PostgresReprocessStore(database, form=form, lease_seconds=lease_seconds)
         self._queries = PostgresRecordQueryStore(database, form)
         self._changes = PostgresRecordChangeStore(database, form)
@@ -77,6 +74,7 @@ class QuarantineDesk:
             self._reprocess,
             processors=self._processors,
             classifier=self._classifier,
+            masker=self._masker,
             retrying=retrying,
         )
         return await runner.run(which, processor, options)

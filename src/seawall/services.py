@@ -20,17 +20,19 @@ from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
 from seawall.parking import ParkingLot
-from seawall.postgres import quarantine_store
+from seawall.postgres import pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.checkpoint_store import PostgresCheckpointStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
 from seawall.postgres.parking_store import PostgresParkingStore
+from seawall.postgres.payload_store import PostgresPayloadStore
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.slice_store import PostgresSliceStore
 from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
+from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Processor, check_processor
 from seawall.quarantine_desk import QuarantineDesk
 from seawall.recorder import COLUMNS, HOST, Recorder
@@ -64,7 +66,8 @@ class Services:
         self._processors: dict[str, Processor] = {}
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
-        self._describer = ErrorDescriber(classifier)
+        self.form = PayloadForm.of(config)
+        self._describer = ErrorDescriber(classifier, self.form.masker)
         self._users = 0
         self._pid = os.getpid()
         self._prepare()
@@ -78,7 +81,8 @@ class Services:
         columns = {
             **COLUMNS,
             "error_details": ERROR_COLUMNS,
-            "quarantined_records": quarantine_store.COLUMNS,
+            quarantine_store.TABLE: quarantine_store.COLUMNS,
+            pieces.TABLE: pieces.COLUMNS,
         }
         self._recorder = Recorder(PostgresRecordStore(self.database, columns))
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
@@ -89,7 +93,9 @@ class Services:
             processors=self._processors,
             classifier=self._classifier,
             lease_seconds=self._config.lease_seconds,
+            form=self.form,
         )
+        self._payloads = PostgresPayloadStore(self.database, self.form)
         self.parking = ParkingLot(
             PostgresParkingStore(self.database),
             encode=codec.encode,
@@ -168,6 +174,10 @@ class Services:
         return self._opened()._checkpoints  # noqa: SLF001 - this very object
 
     @property
+    def payloads(self) -> PostgresPayloadStore:
+        return self._opened()._payloads  # noqa: SLF001 - this very object
+
+    @property
     def runs(self) -> PostgresRunStore:
         return self._opened()._runs  # noqa: SLF001 - this very object
 
@@ -235,11 +245,12 @@ class Services:
             positions if positions is not None else [None] * len(records),
             error_type=error_type.value,
             quarantine_id=quarantine_id,
+            form=self.form,
         )
         if len(records) >= _MANY:
             await self._desk.set_aside(rows)
         else:
-            await self._recorder.put([("quarantined_records", row) for row in rows])
+            await self._recorder.put(list(quarantine_store.tabled(rows)))
         return quarantine_id
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:

@@ -1,14 +1,12 @@
 """Q1: what goes into the quarantine comes back equal and of the same types."""
 
 import enum
+import inspect
 import json
-import math
-import typing
+import sys
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
@@ -17,25 +15,7 @@ from hypothesis import strategies as st
 from seawall.errors import CodecError, InvalidConfigError
 from seawall.quarantine import codec
 from seawall.quarantine.codec import decode, encode, preview, register
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class Point:
-    x: object
-    y: object = None
-
-
-@register
-class Flight(typing.NamedTuple):
-    origin: str
-    dest: object
-
-
-@register
-class Color(enum.Enum):
-    RED = 1
-    DARK_RED = (1, "dark")
+from support.records import RECORDS, WRAPS, Color, Flight, Point, nested, same
 
 
 @dataclass
@@ -45,84 +25,6 @@ class Unregistered:
 
 class Unknown:
     pass
-
-
-def same(one, other):
-    """Equality that sees types, NaN, the sign of zero, folds and zones."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, float):
-        return math.copysign(1, one) == math.copysign(1, other) and (one == other or one != one)
-    if isinstance(one, Decimal):
-        return str(one) == str(other)
-    if isinstance(one, datetime | time):
-        return (
-            one.isoformat() == other.isoformat()
-            and one.fold == other.fold
-            and same_zone(one.tzinfo, other.tzinfo)
-        )
-    if isinstance(one, Point):
-        return same(one.x, other.x) and same(one.y, other.y)
-    if isinstance(one, dict):
-        return len(one) == len(other) and all(
-            same(key, twin) and same(one[key], other[twin])
-            for key, twin in zip(one, other, strict=True)
-        )
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, set | frozenset):
-        return len(one) == len(other) and all(any(same(a, b) for b in other) for a in one)
-    return one == other
-
-
-def same_zone(one, other):
-    return one is other or one == other
-
-
-ZONES = st.one_of(
-    st.none(),
-    st.just(UTC),
-    st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kathmandu"]).map(ZoneInfo),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone),
-)
-TEXT = st.text(st.characters(exclude_categories=()), max_size=12)
-TAG_LIKE = st.sampled_from(
-    ["$tuple", "$", "$dict", "$format", "__type__", "\\u0000", "\\0", "\\", ""]
-)
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.integers(min_value=-(2**300), max_value=2**300),
-    st.floats(),
-    TEXT,
-    TAG_LIKE,
-    st.binary(max_size=20),
-    st.decimals(),
-    st.sampled_from(["-0", "sNaN12", "-Infinity", "1E+400", "0.00"]).map(Decimal),
-    st.datetimes(timezones=ZONES),
-    st.datetimes(timezones=ZONES).map(lambda moment: moment.replace(fold=1)),
-    st.dates(),
-    st.times(timezones=ZONES),
-    st.timedeltas(),
-    st.uuids(),
-    st.sampled_from(Color),
-)
-HASHABLE = SCALARS.filter(lambda value: not (isinstance(value, Decimal) and value.is_snan()))
-RECORDS = st.recursive(
-    SCALARS | st.binary(max_size=5).map(bytearray),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.lists(inner, max_size=4).map(tuple),
-        st.dictionaries(TEXT | TAG_LIKE, inner, max_size=4),
-        st.dictionaries(HASHABLE, inner, max_size=4),
-        st.sets(HASHABLE, max_size=3),
-        st.frozensets(HASHABLE, max_size=3),
-        st.builds(Point, inner, inner),
-        st.builds(Flight, TEXT, inner),
-    ),
-    max_leaves=12,
-)
 
 
 @settings(deadline=None, max_examples=400)
@@ -342,14 +244,76 @@ def test_same_object_twice_is_no_cycle():
     assert decode(encode([shared, shared])) == [[1], [1]]
 
 
-def test_nesting_at_the_limit_comes_back_and_past_it_is_refused():
-    """Every level also with the widest marks, since the JSON reader has a limit of its own."""
-    record = 1
-    for _ in range(codec._DEEPEST):
-        record = {1: record}
-    assert decode(encode(record)) == record
-    with pytest.raises(CodecError, match="nested deeper"):
-        encode([record])
+def peeled(record):
+    """The chain's containers from the outside in, without recursion: one's parts, then the next's."""
+    while True:
+        yield type(record)
+        if isinstance(record, Point):
+            record = record.x
+        elif isinstance(record, dict):
+            record = record.get("in", record.get(1))
+        elif isinstance(record, list | tuple | frozenset):
+            (record,) = record
+        else:
+            return
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+@pytest.mark.parametrize("depth", [codec._DEEPEST - 1, codec._DEEPEST, codec._DEEPEST + 1, 5000])
+def test_record_nested_deep_comes_back(wrap, depth):
+    """Neither Python's stack nor the JSON reader's nor PostgreSQL's bounds the depth."""
+    record = nested(depth, wrap)
+    assert list(peeled(decode(encode(record)))) == list(peeled(record))
+
+
+def test_record_nested_deep_is_stored_flat():
+    """No reader of the text meets more than a few hundred levels."""
+    text = encode(nested(20_000, WRAPS["odd key"]))
+    depth = deepest = 0
+    for char in text:
+        depth += (char in "[{") - (char in "]}")
+        deepest = max(deepest, depth)
+    assert deepest < 500
+
+
+@settings(deadline=None, max_examples=200)
+@given(RECORDS, st.lists(st.sampled_from(list(WRAPS)), max_size=30), st.integers(1, 9))
+def test_record_cut_into_parts_anywhere_comes_back_the_same(record, wraps, deepest):
+    for name in wraps:
+        if name != "frozenset":
+            record = WRAPS[name](record)
+    text = json.dumps(codec._in_parts(record, deepest))
+    assert same(decode(text), record)
+
+
+def test_record_that_contains_itself_far_below_is_refused():
+    inner = []
+    record = nested(700, WRAPS["list"], inner)
+    inner.append(record)
+    with pytest.raises(CodecError, match="contains itself"):
+        encode(record)
+
+
+def test_record_written_out_near_the_end_of_the_stack_comes_back():
+    def from_below(left):
+        return encode(record) if left == 0 else from_below(left - 1)
+
+    record = nested(90, WRAPS["list"])
+    used = len(inspect.stack(0))
+    assert decode(from_below(sys.getrecursionlimit() - used - 100)) == record
+
+
+def test_error_far_below_shows_the_way_to_it():
+    with pytest.raises(CodecError, match=r"record\[0\]\[0\].*… is a .*Unknown"):
+        encode(nested(300, WRAPS["list"], Unknown()))
+
+
+@pytest.mark.parametrize(
+    "parts", ["[]", '[{"$part":1}]', '[{"$part":0}]', '[{"$part":-1}]', '[{"$part":"x"}]', "5"]
+)
+def test_parts_that_encode_did_not_write_are_codec_error(parts):
+    with pytest.raises(CodecError):
+        decode(f'{{"$format":2,"parts":{parts}}}')
 
 
 def test_record_that_grows_without_end_when_written_out_is_refused(monkeypatch):
@@ -373,7 +337,10 @@ def test_record_that_grows_without_end_when_written_out_is_refused(monkeypatch):
         "[" * 5000,
     ]
     + ['{"$set":[[]]}', '{"$datetime":["x"]}', '{"$enum":["nobody.Knows","A"]}', '{"$bytes":"!"}']
-    + [f'{{"$enum":["{__name__}.Color","GONE"]}}', '{"$datetime":["2020-01-01","No/Zone",0]}'],
+    + [
+        f'{{"$enum":["{Color.__module__}.Color","GONE"]}}',
+        '{"$datetime":["2020-01-01","No/Zone",0]}',
+    ],
 )
 def test_text_that_encode_did_not_write_is_codec_error(text):
     with pytest.raises(CodecError):

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from property.test_codec import SCALARS, TEXT, same
 from seawall.errors import QuarantineError
 from seawall.quarantine.transfer.cells import cell_of, edited, escaped, unescaped, value_of
+from support.records import SCALARS, TEXT, same
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NASTY = st.one_of(TEXT, st.tuples(st.sampled_from([*FORMULAS, "'", "'="]), TEXT).map("".join))

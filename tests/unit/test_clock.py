@@ -5,7 +5,7 @@ import time
 import pytest
 
 from seawall import clock
-from seawall.clock import BackgroundTask, uuid7
+from seawall.clock import BackgroundTask, uuid7, uuid7s
 
 
 def test_uuid7_has_its_version_variant_and_time():
@@ -62,3 +62,13 @@ async def test_background_task_stop_cancelled_meanwhile_still_waits_and_is_cance
     with pytest.raises(asyncio.CancelledError):
         await stopping
     assert ended == [1]
+
+
+def test_uuid7s_follow_on_one_another_and_the_next_follows_them():
+    before = uuid7()
+    many = list(uuid7s(1000))
+    values = [before, *many, uuid7()]
+    assert values == sorted(set(values))
+    assert {(each.version, each.variant) for each in many} == {(7, before.variant)}
+    assert list(uuid7s(0)) == []
+    assert uuid7() > values[-1]

@@ -25,6 +25,13 @@ WRONG = {
     "bad_record_allowance": [-1, 0.5],
     "listen_dsn": [5],
     "require_dsn": ["yes"],
+    "quarantine_redact": [1],
+    "quarantine_compress_above": [-1, 1.5, 2**27],
+    "quarantine_max_bytes": [0, 2**31],
+    "mask_keys": ["email", 5],
+    "mask_patterns": ["x+"],
+    "mask_emails": ["yes"],
+    "mask_function": ["upper"],
     "policies": [["billing"]],
 }
 
@@ -38,7 +45,16 @@ def test_config_value_out_of_range_names_key_value_and_what_is_right(key, value)
 
 
 def test_config_every_field_has_a_wrong_value_above():
-    assert set(WRONG) == {field.name for field in dataclasses.fields(RecoveryConfig)}
+    named = {field.name for field in dataclasses.fields(RecoveryConfig)}
+    assert set(WRONG) == named - {"quarantine_keys"}
+
+
+def test_config_keys_are_shown_in_no_message_and_no_repr():
+    with pytest.raises(InvalidConfigError) as caught:
+        RecoveryConfig(quarantine_keys=["hunter2"])
+    assert "hunter2" not in str(caught.value)
+    assert "must be" in str(caught.value)
+    assert "hunter2" not in repr(RecoveryConfig(quarantine_keys="a:hunter2"))
 
 
 def test_config_defaults_are_the_contracts():

@@ -11,6 +11,8 @@ ARGUMENTS = {
     errors.RateLimitedError: ("billing", 2.5),
     errors.RetryBudgetExhaustedError: ("billing", None),
     errors.ParkedError: ("send", UUID(int=7), 60.0),
+    errors.QuarantineKeyError: ("no key", "2026"),
+    errors.PayloadTooLargeError: ("too large", 5, 4),
     errors.TooManyBadRecordsError: ("too many", 5, 10, 0.1),
 }
 
@@ -28,7 +30,17 @@ def test_error_pickles_takes_notes_and_passes_through_context_managers(error):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
-    for name in ("service_name", "retry_after", "bad_count", "read_count", "tolerance", "call_id"):
+    for name in (
+        "service_name",
+        "retry_after",
+        "bad_count",
+        "read_count",
+        "tolerance",
+        "call_id",
+        "key_id",
+        "size",
+        "limit",
+    ):
         assert getattr(copy, name, None) == getattr(error, name, None)
 
     @contextlib.contextmanager

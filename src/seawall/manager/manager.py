@@ -1,11 +1,12 @@
 """ErrorRecoveryManager: the thin front door. Each method is a few lines over a part."""
 
 from seawall.manager.checkpoints import CheckpointMethods
+from seawall.manager.payloads import PayloadMethods
 from seawall.manager.policies import PolicyMethods
 from seawall.manager.records import RecordMethods
 
 
-class ErrorRecoveryManager(PolicyMethods, RecordMethods, CheckpointMethods):
+class ErrorRecoveryManager(PolicyMethods, RecordMethods, PayloadMethods, CheckpointMethods):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.
 
     Can be made at import time, before any event loop runs; its policies work from then on.

@@ -10,29 +10,31 @@ import msgspec
 
 from seawall.clock import uuid7
 from seawall.errors import QuarantineError
-from seawall.postgres import payload_rows
+from seawall.postgres import payload_store, pieces
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_filter import filtered
 from seawall.postgres.reprocess_store import attempt_rows, write_attempts
-from seawall.quarantine.form import PayloadForm
+from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Attempt
 from seawall.quarantine.record import OPEN, RecordFilter, RecordStatus
 from seawall.text import storable
 
 _LOCK_ONE = f"""
-SELECT {payload_rows.COLUMNS}, status FROM {{schema}}.quarantined_records
+SELECT {payload_store.COLUMNS}, status FROM {{schema}}.quarantined_records
 WHERE record_id = $1 FOR UPDATE
 """
 
 _KEEP_ORIGINAL = """
-INSERT INTO {schema}.quarantine_edits (edit_id, record_id, actor, why, payload, redacted)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO {schema}.quarantine_edits
+    (edit_id, record_id, actor, why, payload, sealed, key_id, redacted)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
 _EDIT = """
 UPDATE {schema}.quarantined_records
-SET payload = $2, redacted = $3, status = 'pending', updated_at = now()
+SET payload = $2, sealed = $3, key_id = $4, redacted = $5, reason = $6, reasons = $7,
+    status = 'pending', updated_at = now()
 WHERE record_id = $1
 """
 
@@ -183,11 +185,17 @@ async def edit_one(
         raise QuarantineError(
             f"record {record_id} is {row['status']}: only an open one can be edited"
         )
-    original = await payload_rows.stored(connection, schema, row)
-    edited = form.sealed(text, payload_rows.owner(row))
+    owner = payload_store.owner(row)
+    original = await payload_store.whole(connection, schema, record_id, payload_store.stored(row))
+    reasons = form.reasons(original, owner)
+    new = form.seal_text(text, owner, original.reason, reasons)
     keep = in_schema(_KEEP_ORIGINAL, schema)
-    await connection.execute(keep, uuid7(), record_id, actor, storable(why), *original)
-    await connection.execute(in_schema(_EDIT, schema), record_id, *edited)
+    await connection.execute(keep, uuid7(), record_id, actor, storable(why), *original[:4])
+    await pieces.delete(connection, schema, [record_id])
+    head, parts = pieces.divided(record_id, new.sealed)
+    await connection.execute(in_schema(_EDIT, schema), record_id, *new._replace(sealed=head))
+    if parts:
+        await pieces.write(connection, schema, parts)
 
 
 def _plain(value: object) -> object:

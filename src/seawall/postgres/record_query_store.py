@@ -6,22 +6,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from seawall.config import Range
-from seawall.errors import CodecError, InvalidConfigError
-from seawall.postgres import payload_rows
+from seawall.errors import CodecError, InvalidConfigError, QuarantineKeyError
+from seawall.postgres import payload_store
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_filter import filtered
 from seawall.quarantine import codec
-from seawall.quarantine.form import Owner, PayloadForm
 from seawall.quarantine.growth import GrowthDay, QuarantineGrowth
+from seawall.quarantine.payload import Owner, PayloadForm, Stored
 from seawall.quarantine.record import PastAttempt, PastEdit, QuarantinedRecord, RecordFilter
 
 _LIST = f"""
-SELECT {payload_rows.COLUMNS}, quarantine_id, pipeline_id, partition, batch_id,
-       position::text AS position, error_type, reason, reasons::text AS reasons, sqlstate,
+SELECT {payload_store.COLUMNS}, quarantine_id, pipeline_id, partition, batch_id,
+       position::text AS position, error_type, sqlstate,
        constraint_name, column_name, exception_type, status, attempts, quarantined_at, updated_at
 FROM {{schema}}.quarantined_records
 WHERE {{which}} AND ($1::uuid IS NULL OR record_id > $1)
@@ -35,7 +33,7 @@ FROM {schema}.quarantine_attempts WHERE record_id = ANY($1) ORDER BY attempted_a
 """
 
 _EDITS = f"""
-SELECT record_id, {payload_rows.EDIT_COLUMNS}, actor, why, edited_at
+SELECT record_id, {payload_store.EDIT_COLUMNS}, actor, why, edited_at
 FROM {{schema}}.quarantine_edits WHERE record_id = ANY($1) ORDER BY edited_at, edit_id
 """
 
@@ -78,12 +76,17 @@ _BYTES = """
 SELECT sum(pg_total_relation_size(c.oid))::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relkind = 'r'
-AND c.relname IN ('quarantined_records', 'quarantine_attempts', 'quarantine_edits')
+AND c.relname IN ('quarantined_records', 'quarantine_attempts', 'quarantine_edits',
+                  'quarantine_payload_chunks')
 """
 
 _FOLD_ABOVE = 2_000  # rows that one folded row stands for, on the whole
 _LIMIT = Range(int, 1, 100_000)
-_json = msgspec.json.Decoder()
+_AS_THEY_ARE = (
+    "record_id", "quarantine_id", "pipeline_id", "run_id", "step", "partition", "batch_id",
+    "redacted", "error_type", "reason", "sqlstate", "constraint_name", "column_name",
+    "exception_type", "status", "attempts", "quarantined_at", "updated_at",
+)  # fmt: skip
 
 
 class PostgresRecordQueryStore:
@@ -111,7 +114,7 @@ class PostgresRecordQueryStore:
             found = []
             for row in rows:
                 edits = [
-                    await self._edit(connection, each, payload_rows.owner(row))
+                    await self._edit(connection, each, payload_store.owner(row))
                     for each in edited[row["record_id"]]
                 ]
                 found.append(await self._record(connection, row, tried[row["record_id"]], edits))
@@ -124,22 +127,24 @@ class PostgresRecordQueryStore:
         history: Sequence[Mapping[str, Any]],
         edits: Sequence[PastEdit],
     ) -> QuarantinedRecord:
-        record, unreadable = await self._opened(connection, row, payload_rows.owner(row))
-        known = dict(row)
-        known.pop("payload")
-        position, reasons = known.pop("position"), known.pop("reasons")
+        owner = payload_store.owner(row)
+        record, reasons, unreadable = await self._opened(
+            connection, payload_store.stored(row), owner
+        )
+        position = row["position"]
         return QuarantinedRecord(
-            **known,
+            **{name: row[name] for name in _AS_THEY_ARE},
             record=record,
             unreadable=unreadable,
             position=None if position is None else codec.decode(position),
-            reasons=() if reasons is None else tuple(_json.decode(reasons)),
+            reasons=reasons,
             history=tuple(PastAttempt(**_but_the_key(each)) for each in history),
             edits=tuple(edits),
         )
 
     async def _edit(self, connection: Any, row: Mapping[str, Any], owner: Owner) -> PastEdit:
-        record, unreadable = await self._opened(connection, row, owner)
+        stored = payload_store.edited(row)
+        record, _, unreadable = await self._opened(connection, stored, owner)
         return PastEdit(
             record=record,
             unreadable=unreadable,
@@ -149,14 +154,16 @@ class PostgresRecordQueryStore:
         )
 
     async def _opened(
-        self, connection: Any, row: Mapping[str, Any], owner: Owner
-    ) -> tuple[Any, str | None]:
-        """The record; or why it can't be read, which must not hide the others of its page."""
+        self, connection: Any, stored: Stored, owner: Owner
+    ) -> tuple[Any, tuple[str, ...], str | None]:
+        """The record and its faults; or why it can't be read, which must not hide the others."""
+        schema = self._database.schema
         try:
-            stored = await payload_rows.stored(connection, self._database.schema, row)
-            return self._form.open(stored, owner), None
-        except CodecError as error:
-            return None, str(error)
+            whole = await payload_store.whole(connection, schema, owner[0], stored)
+            reasons = self._form.reasons(whole, owner)
+            return self._form.open(whole, owner), tuple(reasons or ()), None
+        except (CodecError, QuarantineKeyError) as error:
+            return None, (), str(error)
 
     async def count(self, which: RecordFilter, by: str) -> dict[str | None, int]:
         """How many records, by the values of one column, most first."""

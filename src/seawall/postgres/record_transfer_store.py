@@ -8,27 +8,26 @@ from uuid import UUID
 
 import msgspec
 
-from seawall.postgres import payload_rows
+from seawall.postgres import payload_store, pieces
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_change_store import edit_one
 from seawall.postgres.record_filter import filtered
-from seawall.quarantine.form import Owner, PayloadForm
+from seawall.quarantine.payload import Owner, PayloadForm, Stored
 from seawall.quarantine.record import RecordFilter
 from seawall.quarantine.transfer import Edited, Held, Line
 from seawall.quarantine.transfer.line import AttemptLine, EditLine, digest_of, raw, text_of
 
 _OTHERS = (
-    "quarantine_id", "pipeline_id", "partition", "batch_id", "error_type", "reason", "sqlstate",
+    "quarantine_id", "pipeline_id", "partition", "batch_id", "error_type", "sqlstate",
     "constraint_name", "column_name", "exception_type", "traceback_digest", "status", "attempts",
     "quarantined_at", "updated_at",
 )  # fmt: skip
-_PLAIN = ("record_id", "run_id", "step", "redacted", *_OTHERS)
+_PLAIN = ("record_id", "run_id", "step", "redacted", "reason", *_OTHERS)
 _COLUMNS = ", ".join(_PLAIN)
 
 _PAGE = f"""
-SELECT {payload_rows.COLUMNS}, {", ".join(_OTHERS)}, position::text AS position,
-       reasons::text AS reasons
+SELECT {payload_store.COLUMNS}, {", ".join(_OTHERS)}, position::text AS position
 FROM {{schema}}.quarantined_records
 WHERE {{which}} AND ($1::uuid IS NULL OR record_id > $1)
 ORDER BY record_id LIMIT $2
@@ -41,25 +40,26 @@ FROM {schema}.quarantine_attempts WHERE record_id = ANY($1) ORDER BY attempted_a
 """
 
 _EDITS = f"""
-SELECT record_id, edit_id, {payload_rows.EDIT_COLUMNS}, actor, why, edited_at
+SELECT record_id, edit_id, {payload_store.EDIT_COLUMNS}, actor, why, edited_at
 FROM {{schema}}.quarantine_edits WHERE record_id = ANY($1) ORDER BY edited_at, edit_id
 """
 
 _HELD = f"""
-SELECT {payload_rows.COLUMNS}, status FROM {{schema}}.quarantined_records
+SELECT {payload_store.COLUMNS}, status FROM {{schema}}.quarantined_records
 WHERE record_id = ANY($1) ORDER BY record_id FOR UPDATE
 """
 
 # JSON is brought as text: as a part of type json, a record that is null would be none.
 _ADD = f"""
-INSERT INTO {{schema}}.quarantined_records ({_COLUMNS}, position, payload, reasons)
-SELECT {_COLUMNS}, position::json, payload::json, reasons
+INSERT INTO {{schema}}.quarantined_records
+    ({_COLUMNS}, position, payload, sealed, key_id, reasons)
+SELECT {_COLUMNS}, position::json, payload::json, decode(sealed, 'base64'), key_id, reasons::json
 FROM json_to_recordset($1::json) AS r(
     record_id uuid, quarantine_id uuid, run_id text, pipeline_id text, step text, partition int,
     batch_id text, redacted boolean, error_type text, reason text, sqlstate text,
     constraint_name text, column_name text, exception_type text, traceback_digest text,
     status text, attempts int, quarantined_at timestamptz, updated_at timestamptz,
-    position text, payload text, reasons json)
+    position text, payload text, sealed text, key_id text, reasons text)
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 """
@@ -78,11 +78,12 @@ ON CONFLICT (attempt_id) DO NOTHING
 
 _ADD_EDITS = """
 INSERT INTO {schema}.quarantine_edits
-    (edit_id, record_id, payload, redacted, actor, why, edited_at)
-SELECT edit_id, record_id, payload::json, redacted, actor, why, edited_at
+    (edit_id, record_id, payload, sealed, key_id, redacted, actor, why, edited_at)
+SELECT edit_id, record_id, payload::json, decode(sealed, 'base64'), key_id, redacted, actor, why,
+       edited_at
 FROM json_to_recordset($1::json) AS r(
-    edit_id uuid, record_id uuid, payload text, redacted boolean, actor text, why text,
-    edited_at timestamptz)
+    edit_id uuid, record_id uuid, payload text, sealed text, key_id text, redacted boolean,
+    actor text, why text, edited_at timestamptz)
 ON CONFLICT (edit_id) DO NOTHING
 """
 
@@ -146,32 +147,32 @@ class Reading:
         attempts: list[AttemptLine],
         edits: list[Mapping[str, Any]],
     ) -> Line:
-        owner = payload_rows.owner(row)
-        payload = await self._text(row, owner)
-        position, reasons = row["position"], row["reasons"]
+        owner = payload_store.owner(row)
+        stored = await self._whole(payload_store.stored(row), owner)
+        payload = raw(self._form.text(stored, owner))
+        position = row["position"]
         return Line(
             **{name: row[name] for name in _PLAIN},
             payload=payload,
             digest=digest_of(payload),
             position=raw("null" if position is None else position),
-            reasons=None if reasons is None else msgspec.json.decode(reasons),
+            reasons=self._form.reasons(stored, owner),
             history=attempts,
-            edits=[await self._edit(each, owner) for each in edits],
+            edits=[self._edit(each, owner) for each in edits],
         )
 
-    async def _edit(self, row: Mapping[str, Any], owner: Owner) -> EditLine:
+    def _edit(self, row: Mapping[str, Any], owner: Owner) -> EditLine:
         return EditLine(
             edit_id=row["edit_id"],
-            payload=await self._text(row, owner),
+            payload=raw(self._form.text(payload_store.edited(row), owner)),
             redacted=row["redacted"],
             actor=row["actor"],
             why=row["why"],
             edited_at=row["edited_at"],
         )
 
-    async def _text(self, row: Mapping[str, Any], owner: Owner) -> msgspec.Raw:
-        stored = await payload_rows.stored(self._connection, self._schema, row)
-        return raw(self._form.text(stored, owner))
+    async def _whole(self, stored: Stored, owner: Owner) -> Stored:
+        return await payload_store.whole(self._connection, self._schema, owner[0], stored)
 
 
 class Writing:
@@ -184,8 +185,10 @@ class Writing:
         rows = await self._connection.fetch(in_schema(_HELD, self._schema), list(record_ids))
         held = {}
         for row in rows:
-            stored = await payload_rows.stored(self._connection, self._schema, row)
-            text = self._form.text(stored, payload_rows.owner(row))
+            owner = payload_store.owner(row)
+            stored = payload_store.stored(row)
+            whole = await payload_store.whole(self._connection, self._schema, owner[0], stored)
+            text = self._form.text(whole, owner)
             held[row["record_id"]] = Held(row["status"], text)
         return held
 
@@ -193,7 +196,8 @@ class Writing:
         if not lines:
             return 0
         new = {line.record_id: line for line in lines}
-        records = [self._record(line) for line in new.values()]
+        parts: dict[UUID, list[tuple[UUID, int, bytes]]] = {}
+        records = [self._record(line, parts) for line in new.values()]
         rows = await self._connection.fetch(in_schema(_ADD, self._schema), _text(records))
         added = [new[row["record_id"]] for row in rows]
         attempts = [
@@ -201,31 +205,34 @@ class Writing:
             for line in added
             for attempt in line.history
         ]
-        edits = [
-            {
-                **_plain(edit),
-                "record_id": line.record_id,
-                "payload": self._sealed(edit.payload, line),
-            }
-            for line in added
-            for edit in line.edits
-        ]
+        edits = [self._edited(edit, line) for line in added for edit in line.edits]
         for query, children in ((_ADD_ATTEMPTS, attempts), (_ADD_EDITS, edits)):
             if children:
                 await self._connection.execute(in_schema(query, self._schema), _text(children))
+        cut = [part for line in added for part in parts[line.record_id]]
+        if cut:
+            await pieces.write(self._connection, self._schema, cut)
         return len(added)
 
-    def _record(self, line: Line) -> dict[str, Any]:
+    def _record(
+        self, line: Line, parts: dict[UUID, list[tuple[UUID, int, bytes]]]
+    ) -> dict[str, Any]:
+        stored = self._sealed(line.payload, line, line.redacted)
+        head, parts[line.record_id] = pieces.divided(line.record_id, stored.sealed)
         return {
             **{name: getattr(line, name) for name in _PLAIN},
+            **stored._replace(sealed=head)._asdict(),
             "position": None if text_of(line.position) == "null" else text_of(line.position),
-            "payload": self._sealed(line.payload, line),
-            "reasons": line.reasons,
         }
 
-    def _sealed(self, payload: msgspec.Raw, line: Line) -> str:
+    def _edited(self, edit: EditLine, line: Line) -> dict[str, Any]:
+        stored = self._sealed(edit.payload, line, edit.redacted)._asdict()
+        return {**_plain(edit), **stored, "record_id": line.record_id}
+
+    def _sealed(self, payload: msgspec.Raw, line: Line, redacted: bool) -> Stored:
         owner = (line.record_id, line.run_id, line.step)
-        return self._form.sealed(text_of(payload), owner).payload
+        stored = self._form.seal_text(text_of(payload), owner, line.reason, line.reasons)
+        return stored._replace(redacted=stored.redacted or redacted)
 
     async def edit(self, edits: Sequence[Edited], actor: str, why: str) -> None:
         for each in edits:

@@ -1,7 +1,7 @@
 """Quarantined records held in a transaction, and what became of them."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,9 +10,9 @@ import anyio
 import asyncpg
 
 from seawall.checkpoint.model import Rejection
-from seawall.clock import MACHINE_CLOCK, Clock, uuid7
-from seawall.errors import CodecError, DatabaseUnavailableError
-from seawall.postgres import payload_rows
+from seawall.clock import MACHINE_CLOCK, Clock, uuid7s
+from seawall.errors import DatabaseUnavailableError
+from seawall.postgres import payload_store
 from seawall.postgres.database import Database
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.loading.target import describe
@@ -20,14 +20,14 @@ from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
 from seawall.postgres.record_filter import filtered
 from seawall.postgres.reprocess_transaction import ReprocessTransaction
-from seawall.quarantine.form import PLAIN_FORM, PayloadForm
+from seawall.quarantine.payload import PLAIN, PayloadForm
 from seawall.quarantine.processor import Attempt, TakenRecord
 from seawall.quarantine.record import RecordFilter
 
 T = TypeVar("T")
 
 _TAKE = f"""
-SELECT {payload_rows.COLUMNS} FROM {{schema}}.quarantined_records
+SELECT {payload_store.COLUMNS} FROM {{schema}}.quarantined_records
 WHERE {{which}} AND NOT redacted AND ($1::uuid IS NULL OR record_id > $1)
 ORDER BY record_id
 LIMIT $2
@@ -81,7 +81,7 @@ class PostgresReprocessStore:
         self,
         database: Database,
         *,
-        form: PayloadForm = PLAIN_FORM,
+        form: PayloadForm = PLAIN,
         lease_seconds: float = 30.0,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
@@ -95,7 +95,7 @@ class PostgresReprocessStore:
         """Hold records in a transaction: the row locks tell the others to pass them by."""
         schema = self._database.schema
         async with self._database.acquire() as connection:
-            batch = Batch(connection, schema)
+            batch = Batch(connection, schema, self._form)
             try:
                 # A worker frozen in here must not hold its records for ever. SET takes no
                 # parameters: the number is ours.
@@ -106,7 +106,15 @@ class PostgresReprocessStore:
                 )
                 query, arguments = filtered(_TAKE, schema, which, after, limit)
                 rows = await connection.fetch(query, *arguments)
-                batch.records = [await self._taken(connection, row) for row in rows]
+                batch.records = [
+                    TakenRecord(
+                        record_id=row["record_id"],
+                        run_id=row["run_id"],
+                        step=row["step"],
+                        stored=payload_store.stored(row),
+                    )
+                    for row in rows
+                ]
                 yield batch
             except BaseException:
                 batch.transaction.end()
@@ -114,15 +122,6 @@ class PostgresReprocessStore:
                 raise
             batch.transaction.end()
             await self._commit(batch)
-
-    async def _taken(self, connection: Any, row: Mapping[str, Any]) -> TakenRecord:
-        text: str | CodecError
-        try:
-            stored = await payload_rows.stored(connection, self._database.schema, row)
-            text = self._form.text(stored, payload_rows.owner(row))
-        except CodecError as error:
-            text = error
-        return TakenRecord(record_id=row["record_id"], step=row["step"], text=text)
 
     async def _commit(self, batch: "Batch") -> None:
         try:
@@ -200,11 +199,17 @@ class Batch:
         witness: the key of a row that is there only if the batch has committed.
     """
 
-    def __init__(self, connection: Any, schema: str) -> None:
-        self.connection, self._schema = connection, schema
+    def __init__(self, connection: Any, schema: str, form: PayloadForm) -> None:
+        self.connection, self._schema, self._form = connection, schema, form
         self.records: list[TakenRecord] = []
         self.transaction = ReprocessTransaction(connection, Loader())
         self.witness: UUID | None = None
+
+    async def record(self, taken: TakenRecord) -> Any:
+        stored = await payload_store.whole(
+            self.connection, self._schema, taken.record_id, taken.stored
+        )
+        return self._form.open(stored, taken.owner)
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
         return await self.transaction.attempt_record(work)
@@ -234,9 +239,9 @@ class Batch:
 def attempt_rows(attempts: Sequence[Attempt], actor: str) -> list[tuple[Any, ...]]:
     """The attempts as rows of ``quarantine_attempts``."""
     return [
-        (uuid7(), each.record_id, each.outcome, each.error_type, each.exception_type,
+        (attempt_id, each.record_id, each.outcome, each.error_type, each.exception_type,
          each.message, each.sqlstate, actor)
-        for each in attempts
+        for attempt_id, each in zip(uuid7s(len(attempts)), attempts, strict=True)
     ]  # fmt: skip
 
 

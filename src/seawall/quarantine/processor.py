@@ -22,11 +22,13 @@ from seawall.errors import (
     InvalidConfigError,
     MissingTableError,
     QuarantineError,
+    QuarantineKeyError,
     RecordRefusedError,
     TransactionEndedError,
 )
+from seawall.masking import Masker, default_masker
 from seawall.operation import as_coroutine_function, is_async
-from seawall.quarantine.codec import decode
+from seawall.quarantine.payload import Owner, Stored
 from seawall.quarantine.record import RecordStatus
 from seawall.quarantine.registry import fields_of, is_fielded
 from seawall.text import recordable
@@ -50,22 +52,18 @@ class TakenRecord:
     """A record that this reprocessor holds.
 
     Attributes:
-        text: the codec's, or why there is none.
+        stored: how it is stored.
     """
 
     record_id: UUID
+    run_id: str
     step: str
-    text: str | CodecError
+    stored: Stored
 
-    def record(self) -> Any:
-        """The record.
-
-        Raises:
-            CodecError: it can't be brought back here.
-        """
-        if isinstance(self.text, CodecError):
-            raise self.text
-        return decode(self.text)
+    @property
+    def owner(self) -> Owner:
+        """What its payload is bound to."""
+        return (self.record_id, self.run_id, self.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +99,15 @@ class ReprocessBatch(Protocol):
     records: list[TakenRecord]
     transaction: Any
 
+    async def record(self, taken: TakenRecord) -> Any:
+        """Bring a record back: one at a time, since it may be large.
+
+        Raises:
+            CodecError: it can't be read.
+            QuarantineKeyError: its key is not here: it waits, and its batch with it.
+        """
+        ...
+
     async def attempt(self, work: Callable[[], Awaitable[object]]) -> object:
         """Run one record's part of the transaction, which can fail alone.
 
@@ -133,10 +140,10 @@ class ReprocessBatch(Protocol):
 
 
 class Failures:
-    """Turns a record's exception into its attempt."""
+    """Turns what went wrong with a record into its attempt, secrets masked."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
+    def __init__(self, classifier: Classifier, masker: Masker = default_masker) -> None:
+        self._classifier, self._masker = classifier, masker
 
     def of(self, taken: TakenRecord, error: Exception) -> Attempt:
         data = isinstance(error, CodecError | RecordRefusedError)
@@ -146,19 +153,31 @@ class Failures:
             outcome=RecordStatus.FAILED,
             error_type="data" if data else self._classifier.classify(error).value,
             exception_type=type(error).__qualname__,
-            message=recordable(text_of(error)),
+            message=recordable(text_of(error), self._masker),
             sqlstate=sqlstate if isinstance(sqlstate, str) else None,
+        )
+
+    def refused(self, taken: TakenRecord, refusal: Refusal) -> Attempt:
+        told = refusal.reasons[0] if refusal.reasons else refusal.reason
+        return Attempt(
+            record_id=taken.record_id,
+            outcome=RecordStatus.FAILED,
+            error_type="data",
+            exception_type=(refusal.exception_type or "RecordRefusedError").rpartition(".")[2],
+            message=recordable(told, self._masker),
+            sqlstate=refusal.sqlstate,
+        )
+
+    def given_up(self, taken: TakenRecord, why: str) -> Attempt:
+        return Attempt(
+            record_id=taken.record_id,
+            outcome=RecordStatus.DISCARDED,
+            message=recordable(why, self._masker),
         )
 
 
 def _done(taken: TakenRecord) -> Attempt:
     return Attempt(record_id=taken.record_id, outcome=RecordStatus.REPROCESSED)
-
-
-def _given_up(taken: TakenRecord, why: str) -> Attempt:
-    return Attempt(
-        record_id=taken.record_id, outcome=RecordStatus.DISCARDED, message=recordable(why)
-    )
 
 
 class EachRecord:
@@ -182,18 +201,22 @@ class EachRecord:
 
     async def _attempt(self, batch: ReprocessBatch, taken: TakenRecord) -> Attempt:
         try:
-            record = taken.record()
+            record = await batch.record(taken)
             result = await batch.attempt(lambda: self._call(batch.transaction, record))
+        except QuarantineKeyError:
+            raise  # nothing is wrong with the record
         except TransactionEndedError as error:
             error.add_note(f"it was run for record {taken.record_id} of step {taken.step!r}")
             raise
         except DiscardRecordError as error:
-            return _given_up(taken, str(error))
+            return self._failures.given_up(taken, str(error))
         except Exception as error:
             if batch.is_lost():
                 raise ConnectionResetError("the batch's connection died") from error
             return self._failures.of(taken, error)
-        return _given_up(taken, result.why) if isinstance(result, Discard) else _done(taken)
+        if isinstance(result, Discard):
+            return self._failures.given_up(taken, result.why)
+        return _done(taken)
 
     async def _call(self, transaction: Any, record: Any) -> object:
         with anyio.move_on_after(self._seconds) as limit:
@@ -253,7 +276,7 @@ class IntoTable:
 
     async def __call__(self, batch: ReprocessBatch) -> list[Attempt]:
         attempts: dict[UUID, Attempt] = {}
-        for taken, records in self._groups(batch.records, attempts):
+        for taken, records in await self._groups(batch, attempts):
             try:
                 refusals = await batch.load(self._table, records, self._columns)
             except MissingTableError as error:
@@ -268,18 +291,18 @@ class IntoTable:
             for place, each in enumerate(taken):
                 refusal = refused.get(place)
                 attempts[each.record_id] = (
-                    _done(each) if refusal is None else _refused(each, refusal)
+                    _done(each) if refusal is None else self._failures.refused(each, refusal)
                 )
         return [attempts[each.record_id] for each in batch.records]
 
-    def _groups(
-        self, taken: Sequence[TakenRecord], attempts: dict[UUID, Attempt]
+    async def _groups(
+        self, batch: ReprocessBatch, attempts: dict[UUID, Attempt]
     ) -> list[tuple[list[TakenRecord], list[Any]]]:
         """Records of the same shape together: a load takes its columns from the first one."""
         groups: dict[object, tuple[list[TakenRecord], list[Any]]] = defaultdict(lambda: ([], []))
-        for each in taken:
+        for each in batch.records:
             try:
-                record = _row(each.record())
+                record = _row(await batch.record(each))
             except (CodecError, RecordRefusedError) as error:
                 attempts[each.record_id] = self._failures.of(each, error)
                 continue
@@ -297,18 +320,6 @@ def _row(record: Any) -> dict[str, Any] | Sequence[Any]:
         return fields_of(record)
     raise RecordRefusedError(
         f"a record must be a tuple or a mapping to be loaded, got {type(record).__name__}"
-    )
-
-
-def _refused(taken: TakenRecord, refusal: Refusal) -> Attempt:
-    told = refusal.reasons[0] if refusal.reasons else refusal.reason
-    return Attempt(
-        record_id=taken.record_id,
-        outcome=RecordStatus.FAILED,
-        error_type="data",
-        exception_type=(refusal.exception_type or "RecordRefusedError").rpartition(".")[2],
-        message=recordable(told),
-        sqlstate=refusal.sqlstate,
     )
 
 

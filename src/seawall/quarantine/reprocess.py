@@ -11,6 +11,7 @@ from seawall.classification import Classifier, default_classifier
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import InvalidConfigError, MissingProcessorError
+from seawall.masking import Masker, default_masker
 from seawall.quarantine.processor import (
     Attempt,
     EachRecord,
@@ -152,6 +153,7 @@ class Reprocessor:
         store: where they are.
         processors: by step, for records without a processor given.
         classifier: decides the error type of a failure.
+        masker: masks secrets in what is told of failures.
         retrying: runs a batch, again where its connection died.
         clock: measures the time that it took.
     """
@@ -162,11 +164,12 @@ class Reprocessor:
         *,
         processors: Mapping[str, Processor] | None = None,
         classifier: Classifier = default_classifier,
+        masker: Masker = default_masker,
         retrying: Retrying = _once,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._store, self._processors = store, processors if processors is not None else {}
-        self._failures = Failures(classifier)
+        self._failures = Failures(classifier, masker)
         self._retrying, self._clock = retrying, clock
 
     async def run(

@@ -70,6 +70,8 @@ def _from_decimal(value: Decimal) -> Any:
 
 
 def _from_datetime(value: datetime) -> Any:
+    if (value.tzinfo is UTC or value.tzinfo is None) and not value.fold:
+        return {"$datetime": value.isoformat()}
     return {"$datetime": _moment(value)}
 
 

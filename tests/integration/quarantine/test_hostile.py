@@ -357,11 +357,11 @@ async def test_edit_of_a_record_that_is_held_waits_for_its_outcome(
 
 async def test_edit_gives_up_on_a_record_that_is_held_for_long(manager, connection):
     from seawall.postgres.record_change_store import PostgresRecordChangeStore
-    from seawall.quarantine.form import PLAIN_FORM
+    from seawall.quarantine.payload import PLAIN
 
     await manager.quarantine_bad_records("r", records(1), "why", step="load")
     (found,) = await manager.list_quarantined_records(RecordFilter())
-    store = PostgresRecordChangeStore(manager.database, PLAIN_FORM, lock_seconds=0.05)
+    store = PostgresRecordChangeStore(manager.database, PLAIN, lock_seconds=0.05)
     async with connection.transaction():
         await connection.execute("SELECT FROM seawall.quarantined_records FOR UPDATE")
         with pytest.raises(QuarantineError, match="is being reprocessed"):

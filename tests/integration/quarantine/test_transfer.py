@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from property.test_codec import SCALARS, same
 from seawall import ErrorRecoveryManager, InvalidConfigError, QuarantineError, RecordFilter
+from support.records import SCALARS, same
 
 ALL = RecordFilter()
 RICH = {

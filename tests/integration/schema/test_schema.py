@@ -23,7 +23,7 @@ TABLES = {
     "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
-    "fleet_tokens", "fleet_token_holders", "parked_calls",
+    "fleet_tokens", "fleet_token_holders", "parked_calls", "quarantine_payload_chunks",
     "quarantine_edits", "quarantine_purges", "quarantine_counts",
 }  # fmt: skip
 

@@ -1,0 +1,318 @@
+"""Stored payloads on the server: sealed, in pieces, under rotating keys; nothing is lost."""
+
+import asyncio
+import base64
+import random
+
+import asyncpg
+import pandas as pd
+import polars as pl
+import pytest
+from pandas.testing import assert_frame_equal as assert_pandas
+from polars.testing import assert_frame_equal as assert_polars
+
+from seawall import (
+    ErrorRecoveryManager,
+    InvalidConfigError,
+    PayloadTooLargeError,
+    QuarantineKeyError,
+)
+from seawall.checkpoint.model import Rejection, StepKey
+from seawall.postgres import payload_store, pieces, quarantine_store
+from seawall.quarantine.encryption import ENVIRONMENT
+from seawall.quarantine.frames import frame_of
+from seawall.quarantine.payload import PLAIN
+
+OLD, NEW = (f"{name}:{base64.b64encode(name.encode() * 32)[:43].decode()}=" for name in ("o", "n"))
+RECORDS = [{"n": n, "name": f"Ada {n}", "raw": b"\x00\xff"} for n in range(12)]
+
+
+@pytest.fixture
+async def connection(database_dsn, monkeypatch):
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    connection = await asyncpg.connect(database_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def make_manager(database_dsn, connection):
+    return lambda **config: ErrorRecoveryManager(database_dsn, config=config)
+
+
+async def reprocessed(manager, run_id="r", **options):
+    seen = []
+
+    async def keep(tx, record):
+        seen.append(record)
+
+    metrics = await manager.reprocess_quarantined_records(run_id, processor=keep, **options)
+    return seen, metrics
+
+
+def noise(size):
+    """Text that compresses to no less than half."""
+    return random.Random(1).randbytes(size // 2).hex()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"quarantine_compress_above": 0}, {"quarantine_keys": OLD}]
+    + [{"quarantine_keys": OLD, "quarantine_compress_above": 0}],
+    ids=["plain", "compressed", "encrypted", "both"],
+)
+@pytest.mark.parametrize("largest", [None, 20], ids=["whole", "in pieces"])
+async def test_records_of_each_form_come_back_equal(
+    make_manager, connection, config, largest, monkeypatch
+):
+    if largest is not None:
+        monkeypatch.setattr(pieces, "LARGEST", largest)
+    async with make_manager(**config) as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad", step="s")
+        if largest is not None and config:
+            count = "SELECT count(*) FROM seawall.quarantine_payload_chunks"
+            assert await connection.fetchval(count) > len(RECORDS)
+        seen, metrics = await reprocessed(manager)
+    assert seen == RECORDS
+    assert metrics.reprocessed == len(RECORDS)
+
+
+async def test_record_of_many_megabytes_comes_back_equal(make_manager, connection):
+    record = {"text": noise(40 * 2**20)}
+    async with make_manager() as manager:
+        await manager.quarantine_bad_records("r", [record, {"n": 1}], "bad")
+        largest = await connection.fetchval(
+            "SELECT max(length(data)) FROM seawall.quarantine_payload_chunks"
+        )
+        seen, _ = await reprocessed(manager)
+    assert seen == [record, {"n": 1}]
+    assert largest == pieces.LARGEST
+
+
+async def test_record_nested_deep_fails_nobody(make_manager):
+    deep = "bottom"
+    for _ in range(20_000):
+        deep = {"in": [deep]}
+    async with make_manager() as manager:
+        await manager.quarantine_bad_records("r", [{"n": 1}, deep, {"n": 2}], "bad")
+        seen, _ = await reprocessed(manager)
+    assert (seen[0], seen[2]) == ({"n": 1}, {"n": 2})
+    depth, deep = 0, seen[1]
+    while deep != "bottom":
+        depth, deep = depth + 1, deep["in"][0]
+    assert depth == 20_000
+
+
+async def test_record_above_the_largest_writes_nothing_and_says_why(make_manager, connection):
+    async with make_manager(quarantine_max_bytes=1000) as manager:
+        with pytest.raises(PayloadTooLargeError, match="quarantine_max_bytes=1,000"):
+            await manager.quarantine_bad_records("r", [{"n": 1}, {"text": "x" * 2000}], "bad")
+    assert await connection.fetchval("SELECT count(*) FROM seawall.quarantined_records") == 0
+
+
+async def test_keys_of_the_environment_encrypt(make_manager, connection, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT, OLD)
+    async with make_manager() as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad 'Ada'", step="s")
+    row = await connection.fetchrow("SELECT * FROM seawall.quarantined_records")
+    assert row["key_id"] == "o"
+    assert row["payload"] is None
+    assert b"Ada" not in row["sealed"]
+    assert "Ada" not in str(dict(row))
+
+
+async def test_rows_encrypted_without_the_key_are_listed_but_not_opened(make_manager, connection):
+    """Reprocessing raises, names the key, and leaves every record as it was."""
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad", step="s")
+    async with make_manager() as manager:
+        with pytest.raises(QuarantineKeyError, match="'o' is needed"):
+            await reprocessed(manager)
+    async with make_manager(quarantine_keys=NEW) as manager:
+        with pytest.raises(QuarantineKeyError, match="'o' is needed"):
+            await reprocessed(manager)
+    rows = await connection.fetch(
+        "SELECT status, reason, attempts FROM seawall.quarantined_records"
+    )
+    assert {tuple(row) for row in rows} == {("pending", "bad", 0)}
+    async with make_manager(quarantine_keys=f"{NEW},{OLD}") as manager:
+        seen, _ = await reprocessed(manager)
+    assert seen == RECORDS
+
+
+async def test_altered_record_fails_alone(make_manager, connection):
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", RECORDS[:3], "bad", step="s")
+        await connection.execute(
+            "UPDATE seawall.quarantined_records q SET sealed = o.sealed "
+            "FROM (SELECT sealed, record_id FROM seawall.quarantined_records "
+            "ORDER BY record_id LIMIT 1) o WHERE q.record_id <> o.record_id"
+        )
+        seen, metrics = await reprocessed(manager)
+        rotation = await manager.rotate_quarantine_keys()
+    assert seen == RECORDS[:1]
+    assert metrics.failed == 2
+    assert "another record's" in next(iter(metrics.failures))
+    assert (rotation.encrypted, rotation.left) == (0, 0)
+
+
+@pytest.mark.parametrize("largest", [None, 20], ids=["whole", "in pieces"])
+async def test_rotation_encrypts_old_and_plain_records_under_the_new_key(
+    make_manager, connection, largest, monkeypatch
+):
+    if largest is not None:
+        monkeypatch.setattr(pieces, "LARGEST", largest)
+    async with make_manager() as manager:
+        await manager.quarantine_bad_records("r", RECORDS[:4], "bad 'Ada'", step="s")
+    async with make_manager(quarantine_keys=OLD, quarantine_compress_above=0) as manager:
+        await manager.quarantine_bad_records("r", RECORDS[4:], "bad", step="s")
+    async with make_manager(quarantine_redact=True) as manager:
+        await manager.quarantine_bad_records("r", [{"password": "x"}], "bad")
+    async with make_manager(quarantine_keys=f"{NEW},{OLD}") as manager:
+        rotation = await manager.rotate_quarantine_keys(size=5)
+        assert (rotation.key_id, rotation.encrypted, rotation.left) == ("n", 12, 0)
+        assert (await manager.rotate_quarantine_keys()).encrypted == 0
+    rows = await connection.fetch(
+        "SELECT key_id, reasons, reason FROM seawall.quarantined_records WHERE NOT redacted"
+    )
+    assert {tuple(row) for row in rows} == {("n", None, "bad"), ("n", None, "bad '…'")}
+    async with make_manager(quarantine_keys=NEW) as manager:
+        seen, metrics = await reprocessed(manager)
+    assert seen == RECORDS
+    assert metrics.redacted == 1
+
+
+async def test_rotation_without_the_old_key_leaves_all_as_it_was(make_manager, connection):
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad")
+    async with make_manager(quarantine_keys=NEW) as manager:
+        with pytest.raises(QuarantineKeyError, match="'o' is needed"):
+            await manager.rotate_quarantine_keys()
+    async with make_manager() as manager:
+        with pytest.raises(InvalidConfigError, match="there is no key to encrypt with"):
+            await manager.rotate_quarantine_keys()
+    async with make_manager(quarantine_keys=OLD) as manager:
+        assert (await reprocessed(manager))[0] == RECORDS
+
+
+async def test_rotation_passes_by_what_is_held_and_what_is_altered(make_manager, connection):
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad")
+    ids = [
+        row["record_id"]
+        for row in await connection.fetch(
+            "SELECT record_id FROM seawall.quarantined_records ORDER BY record_id"
+        )
+    ]
+    await connection.execute(
+        "UPDATE seawall.quarantined_records SET sealed = sealed || '\\x00' WHERE record_id = $1",
+        ids[5],
+    )
+    async with make_manager(quarantine_keys=f"{NEW},{OLD}") as manager:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT 1 FROM seawall.quarantined_records WHERE record_id = $1 FOR UPDATE", ids[0]
+            )
+            rotation = await manager.rotate_quarantine_keys(size=3)
+        assert (rotation.encrypted, rotation.left, rotation.unreadable) == (10, 2, (ids[5],))
+        again = await manager.rotate_quarantine_keys()
+    assert (again.encrypted, again.left) == (1, 1)
+
+
+async def test_rotations_at_the_same_time_share_the_work(make_manager):
+    records = [{"n": n} for n in range(200)]
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", records, "bad")
+    async with make_manager(quarantine_keys=f"{NEW},{OLD}") as manager:
+        done = await asyncio.gather(*(manager.rotate_quarantine_keys(size=7) for _ in range(3)))
+        assert sum(each.encrypted for each in done) == 200
+        assert (await reprocessed(manager))[0] == records
+
+
+async def test_redacted_records_are_stored_masked_and_left_alone(make_manager, connection):
+    config = {"quarantine_redact": True, "mask_keys": ["name"]}
+    async with make_manager(**config) as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad name=Ada", step="s")
+        seen, metrics = await reprocessed(manager)
+    assert seen == []
+    assert metrics.redacted == len(RECORDS)
+    row = await connection.fetchrow("SELECT * FROM seawall.quarantined_records ORDER BY record_id")
+    assert row["redacted"]
+    assert "Ada" not in str(dict(row))
+    assert PLAIN.open(payload_store.stored(row), payload_store.owner(row)) == {
+        "n": 0,
+        "name": "***",
+        "raw": b"\x00\xff",
+    }
+
+
+async def test_errors_are_masked_as_the_config_says(make_manager, connection):
+    config = {"mask_keys": ["name"], "mask_emails": True, "mask_patterns": [r"CUST-\d+"]}
+    function = {"mask_function": lambda text: text.replace("Springfield", "***")}
+    async with make_manager(**config, **function) as manager:
+        try:
+            raise ValueError("name=Ada, ada@example.com, CUST-77, Springfield")
+        except ValueError as error:
+            await manager.log_error_details("r", error, {"name": "Ada", "city": "Springfield"})
+    row = await connection.fetchrow("SELECT * FROM seawall.error_details")
+    assert row["message"] == "name=***, ***, ***, ***"
+    for secret in ("=Ada", '"Ada"', "ada@example.com", "CUST-7", "***Springfield"):
+        assert secret not in row["context"] + row["message"]
+    assert "Springfield" not in row["context"]
+
+
+async def test_pieces_are_deleted_with_their_record(make_manager, connection, monkeypatch):
+    monkeypatch.setattr(pieces, "LARGEST", 20)
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", RECORDS, "bad")
+    await connection.execute("DELETE FROM seawall.quarantined_records")
+    count = "SELECT count(*) FROM seawall.quarantine_payload_chunks"
+    assert await connection.fetchval(count) == 0
+
+
+async def test_missing_piece_is_an_error_of_its_record_alone(make_manager, connection, monkeypatch):
+    monkeypatch.setattr(pieces, "LARGEST", 20)
+    async with make_manager(quarantine_keys=OLD) as manager:
+        await manager.quarantine_bad_records("r", RECORDS[:1], "bad")
+        await connection.execute("DELETE FROM seawall.quarantine_payload_chunks WHERE chunk = 1")
+        _, metrics = await reprocessed(manager)
+    assert metrics.failed == 1
+    assert "piece 1 of its payload is missing" in next(iter(metrics.failures))
+
+
+async def test_rows_written_in_a_transaction_that_fails_are_gone_with_their_pieces(
+    connection, monkeypatch
+):
+    monkeypatch.setattr(pieces, "LARGEST", 20)
+    rows = quarantine_store.rows(
+        "p", StepKey("r", "s"), "b", [Rejection(index=0, reason="bad")], ["x" * 99_999], [1]
+    )
+    with pytest.raises(ZeroDivisionError):
+        async with connection.transaction():
+            await quarantine_store.write(connection, "seawall", rows)
+            count = "SELECT count(*) FROM seawall.quarantine_payload_chunks"
+            assert await connection.fetchval(count) > 1
+            raise ZeroDivisionError
+    for table in ("quarantined_records", "quarantine_payload_chunks"):
+        assert await connection.fetchval(f"SELECT count(*) FROM seawall.{table}") == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"quarantine_keys": OLD}], ids=["plain", "encrypted"])
+async def test_frame_is_set_aside_row_by_row_and_comes_back(make_manager, connection, config):
+    frame = pd.DataFrame(
+        {
+            "n": pd.Series([1, pd.NA, 3], dtype="Int64"),
+            "at": pd.date_range("2013-01-01", periods=3, tz="Europe/Berlin"),
+            "kind": pd.Categorical(["b", "a", None]),
+        }
+    ).set_index(pd.Index([10, 11, 17], name="row"))
+    table = pl.DataFrame({"n": [1, None], "in": [[1.5], None]})
+    async with make_manager(**config) as manager:
+        await manager.quarantine_bad_records("pandas", frame, "bad", positions=[10, 11, 17])
+        await manager.quarantine_bad_records("polars", table, "bad")
+        assert await connection.fetchval("SELECT count(*) FROM seawall.quarantined_records") == 5
+        first, _ = await reprocessed(manager, "pandas")
+        second, _ = await reprocessed(manager, "polars")
+    assert first[0]["n"] == 1
+    assert_pandas(frame_of(first), frame, check_freq=False)
+    assert_polars(frame_of(second), table)
