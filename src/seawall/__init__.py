@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from seawall.bulkhead import Gradient as Gradient
     from seawall.checkpoint import Batch as Batch
     from seawall.checkpoint import Checkpoint as Checkpoint
+    from seawall.checkpoint import CheckpointStrategy as CheckpointStrategy
+    from seawall.checkpoint import Step as Step
+    from seawall.checkpoint import StepProgress as StepProgress
     from seawall.checkpoint import StreamReport as StreamReport
+    from seawall.checkpoint import Tolerance as Tolerance
+    from seawall.checkpoint import WhenHeld as WhenHeld
     from seawall.circuitbreaker import CircuitBreaker as CircuitBreaker
     from seawall.circuitbreaker import CircuitState as CircuitState
     from seawall.classification import Classifier as Classifier
     from seawall.classification import ErrorType as ErrorType
     from seawall.config import RecoveryConfig as RecoveryConfig
+    from seawall.conflict import OnConflict as OnConflict
     from seawall.errors import AttemptTimeoutError as AttemptTimeoutError
     from seawall.errors import BulkheadFullError as BulkheadFullError
     from seawall.errors import CheckpointError as CheckpointError
@@ -48,7 +54,12 @@ if TYPE_CHECKING:
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
+    from seawall.errors import ShutdownError as ShutdownError
+    from seawall.errors import SinkError as SinkError
+    from seawall.errors import SourceChangedError as SourceChangedError
+    from seawall.errors import SourceError as SourceError
     from seawall.errors import StaleRunError as StaleRunError
+    from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import TransactionEndedError as TransactionEndedError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
@@ -56,6 +67,7 @@ if TYPE_CHECKING:
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
+    from seawall.postgres.table_source import TableSource as TableSource
     from seawall.quarantine.growth import QuarantineGrowth as QuarantineGrowth
     from seawall.quarantine.processor import Discard as Discard
     from seawall.quarantine.record import QuarantinedRecord as QuarantinedRecord
@@ -63,6 +75,8 @@ if TYPE_CHECKING:
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
     from seawall.quarantine.transfer import ImportReport as ImportReport
     from seawall.ratelimiter import RateLimiter as RateLimiter
+    from seawall.records import Malformed as Malformed
+    from seawall.records import RecordSource as RecordSource
     from seawall.retry import CallRecord as CallRecord
     from seawall.retry import Jitter as Jitter
     from seawall.retry import RetryBudget as RetryBudget
@@ -72,31 +86,45 @@ if TYPE_CHECKING:
     from seawall.retry import StopReason as StopReason
     from seawall.retry import record_calls as record_calls
     from seawall.retry import retrying as retrying
+    from seawall.sink import CsvLine as CsvLine
+    from seawall.sink import FileSink as FileSink
+    from seawall.sink import committed_files as committed_files
+    from seawall.source import CsvSource as CsvSource
+    from seawall.source import FilesSource as FilesSource
+    from seawall.source import JsonLinesSource as JsonLinesSource
+    from seawall.source import skip_forward as skip_forward
 
 _HOMES = {
     "bulkhead": "AIMD Bulkhead Gradient",
-    "checkpoint": "Batch Checkpoint StreamReport",
+    "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
+    "WhenHeld",
     "circuitbreaker": "CircuitBreaker CircuitState",
     "classification": "Classifier ErrorType",
     "config": "RecoveryConfig",
+    "conflict": "OnConflict",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
     "InvalidConfigError MigrationError MissingProcessorError MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
-    "RefusedError RetryBudgetExhaustedError SeawallError StaleRunError TooManyBadRecordsError "
+    "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
+    "SourceChangedError SourceError StaleRunError StepHeldError TooManyBadRecordsError "
     "TransactionEndedError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
+    "postgres.table_source": "TableSource",
     "quarantine.growth": "QuarantineGrowth",
     "quarantine.processor": "Discard",
     "quarantine.record": "QuarantinedRecord RecordFilter",
     "quarantine.reprocess": "ReprocessMetrics",
     "quarantine.transfer": "ImportReport",
     "ratelimiter": "RateLimiter",
+    "records": "Malformed RecordSource",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "
     "record_calls retrying",
+    "sink": "CsvLine FileSink committed_files",
+    "source": "CsvSource FilesSource JsonLinesSource skip_forward",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

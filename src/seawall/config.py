@@ -50,6 +50,9 @@ _RANGES = {
     "circuit_breaker_timeout": Range(float, low_open=True),
     "checkpoint_batch_size": Range(int, 1),
     "checkpoint_interval_minutes": Range(float, low_open=True),
+    "checkpoint_data_limit": Range(int, 1),
+    "checkpoint_history": Range(int),
+    "checkpoint_history_seconds": Range(float),
     "lease_seconds": Range(float, 1),
     "quorum": Range(int, 1),
     "permit_lease_seconds": Range(float, low_open=True),
@@ -78,6 +81,9 @@ class RecoveryConfig:
         circuit_breaker_timeout: seconds that a breaker stays open.
         checkpoint_batch_size: records a batch.
         checkpoint_interval_minutes: minutes after which an unfinished batch is committed as it is.
+        checkpoint_data_limit: bytes that the data of ``checkpoint_progress`` may have.
+        checkpoint_history: earlier states kept of each checkpoint; 0 keeps none.
+        checkpoint_history_seconds: between two of them that a streaming step keeps.
         lease_seconds: seconds that a silent worker keeps its step, and its locks.
         quorum: workers that must see a service fail before the fleet's breaker opens; all of those
             that called it lately, where they are fewer.
@@ -119,6 +125,9 @@ class RecoveryConfig:
     circuit_breaker_timeout: float = 300
     checkpoint_batch_size: int = 1000
     checkpoint_interval_minutes: float = 5
+    checkpoint_data_limit: int = 1_048_576
+    checkpoint_history: int = 10
+    checkpoint_history_seconds: float = 30.0
     lease_seconds: float = 30
     quorum: int = 2
     permit_lease_seconds: float = 10.0

@@ -146,6 +146,17 @@ class StaleRunError(SeawallError):
     """Raised when a newer worker has taken over this step: nothing of this one can commit."""
 
 
+class StepHeldError(SeawallError):
+    """Raised when another worker holds the step's lease; says who, and for how long at least."""
+
+
+class ShutdownError(SeawallError):
+    """Raised when a step was stopped (``stop()``, a signal) before its source ended.
+
+    What was committed stays, and the step goes on from there when it is started again.
+    """
+
+
 class TooManyBadRecordsError(SeawallError):
     """Raised when a run's share of bad records passes what it tolerates; its position is intact.
 
@@ -250,6 +261,10 @@ class PayloadTooLargeError(SeawallError, ValueError):
         return str(self.args[0])
 
 
+class SinkError(SeawallError):
+    """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
+
+
 class DatabaseUnavailableError(SeawallError, ConnectionError):
     """Raised when PostgreSQL can't be reached; says which server and what to do."""
 
@@ -268,3 +283,11 @@ class MissingTableError(SeawallError, LookupError):
 
 class EmbeddedServerError(SeawallError):
     """Raised when the embedded PostgreSQL can't be started; says why and what to do."""
+
+
+class SourceError(SeawallError):
+    """Raised when a source can't be read on; names it and where. What it gave before is good."""
+
+
+class SourceChangedError(SourceError):
+    """Raised when a source no longer has the position to go on from: shortened, replaced, gone."""

@@ -116,6 +116,23 @@ class BatchCommitted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStuck(Event):
+    """A batch has been in flight for longer than it should; ``where`` is what it waits in."""
+
+    partition: int
+    batch_id: str
+    elapsed_seconds: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost(Event):
+    """Another worker has taken the step over: this one can commit nothing more."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRetried(Event):
     """A batch was rolled back and is run again as a whole."""
 

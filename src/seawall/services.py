@@ -10,6 +10,7 @@ from uuid import UUID
 import anyio
 
 from seawall.checkpoint import Rejection, StepKey
+from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
 from seawall.circuitbreaker.fleet import BreakerFleet
 from seawall.classification import Classifier, ErrorType
@@ -22,7 +23,6 @@ from seawall.events import EventBus
 from seawall.parking import ParkingLot
 from seawall.postgres import pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
-from seawall.postgres.checkpoint_store import PostgresCheckpointStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
 from seawall.postgres.parking_store import PostgresParkingStore
@@ -74,9 +74,7 @@ class Services:
 
     def _prepare(self) -> None:
         self.database = self._make_database()
-        self._checkpoints = PostgresCheckpointStore(
-            self.database, self._pipeline_id, lease_seconds=self._config.lease_seconds
-        )
+        self.checkpoints = Checkpoints(self.database, self._pipeline_id, self._config, self._opened)
         self._runs = PostgresRunStore(self.database)
         columns = {
             **COLUMNS,
@@ -154,6 +152,7 @@ class Services:
             with anyio.move_on_after(_CLOSE_SECONDS):
                 await self._recorder.flush()
             await writer.stop()
+            await self.checkpoints.aclose()
             await self.database.aclose()
         self._prepare()
 
@@ -168,10 +167,6 @@ class Services:
                 "the manager was started in another event loop: make one manager for each loop"
             )
         return self
-
-    @property
-    def checkpoints(self) -> PostgresCheckpointStore:
-        return self._opened()._checkpoints  # noqa: SLF001 - this very object
 
     @property
     def payloads(self) -> PostgresPayloadStore:

@@ -5,9 +5,13 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from seawall.checkpoint.acknowledgement import Acknowledgement
 from seawall.checkpoint.model import Rejection
+from seawall.checkpoint.store import Lane
 from seawall.checkpoint.transaction import BatchOwner, BatchTransaction
+from seawall.checkpoint.watermark import Issued
 from seawall.errors import CheckpointError
+from seawall.records import Malformed
 
 Transform = Callable[[Any], Any]
 PositionOf = Callable[[int, Any], Any]
@@ -19,18 +23,17 @@ class Batch:
     Attributes:
         id: 32 hexadecimal digits, the same for the same batch on every run: an idempotency key.
         records: the records, transformed where the step has a ``transform``; those that it failed
-            on are left out and will be quarantined with the commit.
+            on, or that could not be read, are left out and will be quarantined with the commit.
         sources: the records as the source gave them.
-        failed: why the transform failed, for each record that it failed on.
+        failed: why, for each record that is left out.
         first_position, last_position: positions of its first and last record in the source.
-        done: whether it is committed.
 
-    Belongs to the task that iterates over the step's batches.
+    Belongs to the task that got it.
     """
 
     __slots__ = (
-        "_owner", "_places", "_position", "_transaction", "done", "failed",
-        "first_position", "id", "last_position", "records", "sources",
+        "_owner", "_places", "_position", "_transaction", "failed", "first_position", "id",
+        "issued", "lane", "last_position", "records", "sources",
     )  # fmt: skip
 
     def __init__(
@@ -39,29 +42,50 @@ class Batch:
         batch_id: str,
         sources: Sequence[Any],
         position: PositionOf,
-        transform: Transform | None,
+        issued: Issued,
+        lane: Lane,
     ) -> None:
         self._owner, self._position = owner, position
-        self.id = batch_id
-        self.first_position = position(0, sources[0])
-        self.last_position = position(len(sources) - 1, sources[-1])
+        self.id, self.issued, self.lane = batch_id, issued, lane
+        self.first_position, self.last_position = issued.first, issued.last
         self.sources = sources
         self.records: Sequence[Any] = sources
         self.failed: list[Rejection] = []
-        self.done = False
         self._places: list[int] | None = None
         self._transaction: BatchTransaction | None = None
-        if transform is not None:
-            self._apply(transform)
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is committed."""
+        return self.issued.done
+
+    def drop_malformed(self) -> None:
+        """Leave out what the source could not read."""
+        if any(isinstance(source, Malformed) for source in self.sources):
+            self._apply(_refuse_malformed)
+
+    def apply(self, transform: Transform) -> None:
+        """Put ``transform(record)`` in each record's place."""
+        self._apply(lambda source: transform(_refuse_malformed(source)))
+
+    def set_aside(self, reason: str) -> None:
+        """Leave all of its records out, unseen."""
+        self.records, self._places = [], []
+        self.failed = [
+            Rejection(index=place, reason=reason, reasons=(reason,))
+            for place in range(len(self.sources))
+        ]
 
     def _apply(self, transform: Transform) -> None:
         records, places = [], []
         for place, source in enumerate(self.sources):
             try:
                 record = transform(source)
+            except _MalformedError:
+                self.failed.append(_malformed(place, source))
             except Exception as error:
                 self.failed.append(_rejection_of(place, error))
             else:
@@ -70,14 +94,21 @@ class Batch:
         self.records = records
         self._places = places if self.failed else None
 
+    def place(self, index: int) -> int:
+        """The place in ``sources`` of the record that ``records[index]`` was made from."""
+        if not 0 <= index < len(self.records):
+            raise CheckpointError(f"index={index}: the batch has {len(self.records)} records")
+        return index if self._places is None else self._places[index]
+
     def origin(self, index: int) -> tuple[Any, Any]:
         """The source record that ``records[index]`` was made from, and its position."""
         return self.source_at(index if self._places is None else self._places[index])
 
     def source_at(self, place: int) -> tuple[Any, Any]:
-        """The record at ``place`` in ``sources``, and its position."""
+        """The record at ``place`` in ``sources``, and its position; of an unreadable its bytes."""
         source = self.sources[place]
-        return source, self._position(place, source)
+        position = self._position(place, source)
+        return (source.raw if isinstance(source, Malformed) else source), position
 
     def transaction(self) -> BatchTransaction:
         """The batch's transaction: ``async with batch.transaction() as tx``.
@@ -97,17 +128,49 @@ class Batch:
             self._transaction = BatchTransaction(self._owner, self)
         return self._transaction
 
+    def acknowledge(self) -> Acknowledgement:
+        """The batch for a sink outside this database: ``async with batch.acknowledge() as ack``.
+
+        At least once: the sink is called inside the block, and the position is saved when it is
+        left without an exception; a crash between the two brings the very same batch again, with
+        the same ``id``, which the sink takes for an idempotency key. ``ack.reject(index, reason)``
+        quarantines a record that the sink has refused.
+
+        Raises (on leaving):
+            StaleRunError: another worker has taken over the step; the batch will come again there.
+            TooManyBadRecordsError: the run's share of bad records passed its tolerance.
+        """
+        return Acknowledgement(self._owner, self)
+
     def finish(self) -> None:
         """Told by its transaction once it is committed."""
-        self.done = True
         # The two know each other: let go, so that the records are freed without the collector.
         self._transaction = None
 
     async def settle(self) -> bool:
         """Whether the batch is committed, asking the database where a COMMIT was not answered."""
-        if not self.done and self._transaction is not None:
-            await self._transaction.settle()
+        if not self.done:
+            await self._owner.ledger.settle()
         return self.done
+
+
+class _MalformedError(Exception):
+    """Raised at what the source could not read."""
+
+
+def _refuse_malformed(source: Any) -> Any:
+    if isinstance(source, Malformed):
+        raise _MalformedError
+    return source
+
+
+def _malformed(place: int, source: Malformed) -> Rejection:
+    return Rejection(
+        index=place,
+        reason=source.reason,
+        reasons=(source.reason,),
+        exception_type=source.exception_type,
+    )
 
 
 def _rejection_of(place: int, error: Exception) -> Rejection:

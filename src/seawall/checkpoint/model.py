@@ -9,8 +9,6 @@ from uuid import UUID
 
 import msgspec
 
-from seawall.errors import InvalidConfigError
-
 
 @dataclass(frozen=True, slots=True)
 class StepKey:
@@ -63,29 +61,52 @@ class Counters:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How many of a run's records may be bad before it stops.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Consecutive records beyond the position, which a restart must meet as they were.
 
     Attributes:
-        share: share (0 to 1) of the records read so far.
-        allowance: a number that may be bad whatever their share.
+        first, last: positions of its first and last record.
+        done: committed; else it was given to a sink outside the database, which may have it.
     """
 
-    share: float = 1.0
-    allowance: int = 0
+    first: Any
+    last: Any
+    done: bool
 
-    def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not 0 <= self.share <= 1:
-            raise InvalidConfigError(f"tolerance={self.share!r}: must be a share from 0 to 1")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """A batch somewhere in the next ``rows`` records has killed its worker.
+
+    Attributes:
+        size: records a batch may have until they are behind.
+        rows: records still under suspicion.
+        deaths: attempts at the very next record that the worker did not outlive.
+    """
+
+    size: int
+    rows: int
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What one commit saves: the position after it, and the counters up to it."""
+    """What one commit saves.
+
+    Attributes:
+        position: the last record up to which all are committed (the watermark).
+        ahead: spans beyond it, in the source's order.
+        counters: what was done so far.
+        sink_state: what sinks keep with the batch, by name.
+        suspicion: where a batch has killed its worker.
+    """
 
     position: Any = None
+    ahead: tuple[Span, ...] = ()
     counters: Counters = field(default_factory=Counters)
+    sink_state: Mapping[str, Any] = field(default_factory=dict)
+    suspicion: Suspicion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +116,18 @@ class StepState:
     Attributes:
         fence: grows with every opening; a commit under an older one is refused (fencing token).
         version: grows with every commit; tells whether a commit whose answer was lost happened.
+        state_version: format of the position and the sink's state, as they were saved.
+        start_count: openings, this one included.
+        silent_starts: openings since the last commit that did not end in order, this one included.
     """
 
     checkpoint_id: UUID
     fence: int
     version: int
     progress: Progress
+    state_version: int
     start_count: int
+    silent_starts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +141,8 @@ class Checkpoint:
         counters: records and batches so far, over all restarts.
         status: ``running`` or ``finished``.
         updated_at: time of the last save, by the database's clock.
+        version: number of the save; an earlier one can be gone back to.
+        state_version: format of position and data, as the worker named it.
     """
 
     checkpoint_id: UUID
@@ -126,6 +154,8 @@ class Checkpoint:
     counters: Counters
     status: str
     updated_at: datetime
+    version: int = 0
+    state_version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +194,7 @@ class StreamReport:
         position: the position it ended at.
         seconds: time that this process took.
         this_process: the counters of this process alone.
+        partition: the part of the step's source.
     """
 
     run_id: str
@@ -178,3 +209,4 @@ class StreamReport:
     position: Any
     seconds: float
     this_process: Counters
+    partition: int = 0

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from seawall.clock import SYSTEM_CLOCK, Clock
+from seawall.errors import CheckpointError
 
 Source = Iterable[Any] | AsyncIterable[Any]
 
@@ -26,27 +27,37 @@ class Reader:
 
     Args:
         source: an iterable or async iterable, or a callable that returns one.
-        size: records a batch.
+        size: records a batch, asked for anew at each.
         interval: seconds after its first record at which a batch is given out as it is.
+        predicate: true for a record that ends its batch.
+        whole: each item of the source is a batch.
+        chunked: each item of the source is a list of records, and no more than that.
         ahead: batches that the buffer may hold.
     """
 
     def __init__(
         self,
         source: Source | Callable[[], Source],
-        size: int,
+        size: int | Callable[[], int],
         interval: float,
         *,
+        predicate: Callable[[Any], bool] | None = None,
+        whole: bool = False,
+        chunked: bool = False,
         ahead: int = 2,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._source, self._size, self._interval, self._clock = source, size, interval, clock
-        self._limit = size * ahead
+        self._source, self._interval, self._clock = source, interval, clock
+        self._size = size if callable(size) else lambda: size
+        self._predicate, self._whole, self._chunked = predicate, whole, chunked
+        self._ahead = ahead
         self._buffer: list[Any] = []
+        self._seen = 0  # records of the buffer that the predicate was asked about
         self._wake_at = 1
         self._filled = anyio.Event()
         self._drained = anyio.Event()
         self._ended = False
+        self._interrupted = False
         self._error: Exception | None = None
 
     async def take(self) -> Sequence[Any]:
@@ -56,21 +67,87 @@ class Reader:
         """
         if not self._buffer:
             await self._wait_for(1)
-        if len(self._buffer) < self._size and not self._ended:
+        if self._whole:
+            return self._next_item()
+        size = self._size()
+        count = self._cut(size)
+        if not count and not self._ended:
             with anyio.move_on_after(self._interval):
-                await self._wait_for(self._size)
-        if self._error is not None and len(self._buffer) < self._size:
+                count = await self._wait_for_cut(size)
+        if self._interrupted:
+            return []
+        if self._error is not None and not count:
             # The torn rest is read again by whoever resumes.
             raise self._error
-        batch, self._buffer[: self._size] = self._buffer[: self._size], []
+        return self._give(count or min(size, len(self._buffer)))
+
+    async def more(self) -> Sequence[Any]:
+        """Whatever comes next, at least one record but at the end."""
+        if not self._buffer:
+            await self._wait_for(1)
+        if not self._buffer and self._error is not None:
+            raise self._error
+        return self._give(len(self._buffer))
+
+    def give_back(self, records: Sequence[Any]) -> None:
+        """Take back the last of what was given out: it comes next."""
+        self._buffer[:0] = records
+        self._seen = 0
+
+    def interrupt(self) -> None:
+        """End the source here: what waits for records gets none."""
+        self._interrupted = self._ended = True
+        self._buffer.clear()
+        self._filled.set()
+
+    def _give(self, count: int) -> Sequence[Any]:
+        batch, self._buffer[:count] = self._buffer[:count], []
+        self._seen = max(0, self._seen - count)
         self._drained.set()
         return batch
+
+    def _next_item(self) -> Sequence[Any]:
+        while self._buffer:
+            (item,) = self._give(1)
+            most = self._size()
+            if not isinstance(item, Sequence) or isinstance(item, str | bytes):
+                raise CheckpointError(
+                    f"the source gave {type(item).__name__}: with CheckpointStrategy.every_batch() "
+                    "each of its items is a batch, a list of records"
+                )
+            if len(item) > most:
+                item, rest = item[:most], item[most:]
+                self.give_back([rest])
+            if item:
+                return item
+        if self._error is not None:
+            raise self._error
+        return []
+
+    def _cut(self, size: int) -> int:
+        """Where the next batch ends, if its end is in the buffer; else 0."""
+        if self._predicate is not None:
+            for place in range(self._seen, min(len(self._buffer), size)):
+                self._seen = place + 1
+                if self._predicate(self._buffer[place]):
+                    return place + 1
+        return size if len(self._buffer) >= size else 0
+
+    async def _wait_for_cut(self, size: int) -> int:
+        while not (count := self._cut(size)) and not self._ended:
+            await self._wait_for(size if self._predicate is None else len(self._buffer) + 1)
+        return count
 
     async def _wait_for(self, count: int) -> None:
         while len(self._buffer) < count and not self._ended:
             self._wake_at = count
+            self._drained.set()  # a batch that has grown may want more than the buffer was to hold
             self._filled = anyio.Event()
             await self._filled.wait()
+
+    @property
+    def _limit(self) -> int:
+        return self._ahead if self._whole else self._size() * self._ahead
 
     async def run(self) -> None:
         """Read until the end: the task that owns the source."""
@@ -101,8 +178,11 @@ class Reader:
             await self._drained.wait()
 
     async def _read_sequence(self, source: Sequence[Any]) -> None:
-        for start in range(0, len(source), self._size):
-            self._buffer.extend(source[start : start + self._size])
+        start = 0
+        while start < len(source):
+            size = 1 if self._whole else self._size()
+            self._buffer.extend(source[start : start + size])
+            start += size
             self._filled.set()
             await self._room()
 
@@ -112,7 +192,10 @@ class Reader:
         since_pause = 0
         try:
             async for record in iterator:
-                buffer.append(record)
+                if self._chunked:
+                    buffer.extend(record)
+                else:
+                    buffer.append(record)
                 since_pause += 1
                 if len(buffer) >= self._wake_at:
                     self._filled.set()
@@ -129,7 +212,8 @@ class Reader:
                     await aclose()
 
     async def _read_threaded(self, iterator: Iterator[Any]) -> None:
-        chunks = _ThreadedChunks(iterator, self._size, self._clock)
+        size = 1 if self._whole else self._size()
+        chunks = _ThreadedChunks(iterator, size, self._clock)
         try:
             while chunk := await anyio.to_thread.run_sync(chunks.next, abandon_on_cancel=True):
                 self._buffer.extend(chunk)

@@ -2,7 +2,10 @@
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,80 +13,122 @@ import anyio
 from anyio.abc import TaskGroup
 
 from seawall import shield
-from seawall.checkpoint.batch import Batch, Handler, PositionOf, Transform
-from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport, Tolerance
+from seawall.checkpoint import signals
+from seawall.checkpoint.batch import Batch, Handler, Transform
+from seawall.checkpoint.batches import Batches
+from seawall.checkpoint.ending import Ending
+from seawall.checkpoint.keeper import keep_lease, watch
+from seawall.checkpoint.ledger import Ledger, Part, SinkState, no_loads
+from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport
+from seawall.checkpoint.observer import Observer
+from seawall.checkpoint.options import StepOptions
+from seawall.checkpoint.parallel import run_lanes
 from seawall.checkpoint.reader import Reader, Source
-from seawall.checkpoint.store import CheckpointStore, Rejects, StepSession, UnitOfWork
+from seawall.checkpoint.store import (
+    CheckpointStore,
+    Rejects,
+    StateOfSinks,
+    StepSession,
+    UnitOfWork,
+)
+from seawall.checkpoint.strategy import BatchSize, CheckpointStrategy
+from seawall.checkpoint.tolerance import Tolerance
+from seawall.checkpoint.transaction import BatchContent
 from seawall.clock import SYSTEM_CLOCK, Clock
-from seawall.errors import CheckpointError, InvalidConfigError
-from seawall.events import BatchCommitted, EventBus, default_bus
+from seawall.config import Range
+from seawall.errors import CheckpointError, StaleRunError
+from seawall.events import EventBus, LeaseLost, default_bus
+from seawall.records import RecordSource
 from seawall.scope import Scope, current_scope
 
 _logger = logging.getLogger("seawall.checkpoint")
 
-Retrying = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
-
-
-async def run_once(work: Callable[[], Awaitable[None]]) -> None:
-    """No retry: the policy of a step that was given none."""
-    await work()
+_RELEASE_SECONDS = 15.0
+_ASIDE = "its worker died again and again while it was processed"
 
 
 class Step:
     """One opened step of a run: ``async with Step(...) as cp``.
 
-    Leaving the block stops reading ahead and gives the connection back; a step whose source was
-    read to its end is marked finished. Belongs to the task that opened it.
+    Entering takes the step's lease. Leaving the block stops reading ahead, gives the lease and the
+    connections back; a step whose source was read to its end is marked finished. Belongs to the
+    task that opened it.
 
     Args:
         store: where positions are kept.
         key: run, step and partition.
-        size: records a batch, unless ``batches`` says otherwise.
-        interval: seconds after which a batch that is not full is committed as it is.
-        tolerance: how many of the run's records may be quarantined.
-        retrying: runs a batch under the retry policy, for ``for_each``.
-        commit_seconds: how long a COMMIT or a rollback may take before it counts as lost.
+        options: how it works.
+
+    Raises (on entering):
+        StepHeldError: another worker has the step, and it was not to be waited for.
+
+    Raises (on leaving):
+        ShutdownError: it was stopped, and the batch in flight took longer than its grace.
     """
 
     def __init__(
         self,
         store: CheckpointStore,
         key: StepKey,
+        options: StepOptions | None = None,
         *,
-        size: int = 1000,
-        interval: float = 300.0,
-        tolerance: Tolerance = Tolerance(),  # noqa: B008 - frozen
-        retrying: Retrying = run_once,
-        commit_seconds: float = 60.0,
         bus: EventBus = default_bus,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._store, self._key = store, key
-        self._size, self._interval, self.tolerance = size, interval, tolerance
-        self._retrying, self._commit_seconds = retrying, commit_seconds
+        self._store, self.key = store, key
+        self._options = options or StepOptions()
         self._bus, self._clock = bus, clock
+        self.bad_by_reason = Counter[str]()
         self._session: StepSession | None = None
+        self._ledger: Ledger | None = None
         self._tasks: TaskGroup | None = None
-        self._progress = Progress()
         self._opened_with = Progress()
-        self._opened_at = 0.0
-        self._batch_started_at = 0.0
-        self._ended = False
+        self._sizes = BatchSize(self._options.strategy, self._options.size)
+        self._ending = Ending(key, self._options.grace_seconds, clock)
+        self._unlisten: Callable[[], None] | None = None
+        self._tried: str | None = None
+        self._ended = self._aside_done = False
+
+    # -- opening and closing -----------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._opened_at = self._clock.monotonic()
         outer = current_scope.get()
         self._scope_token = current_scope.set(
-            Scope(outer.pipeline_id, self._key.run_id, self._key.step)
+            Scope(outer.pipeline_id, self.key.run_id, self.key.step)
         )
         try:
-            self._session = await self._store.open(self._key)
-            self._tasks = await anyio.create_task_group().__aenter__()
+            session = self._session = await self._store.open(self.key, self._options.request)
+            reasons = list(self.tolerance.reasons)
+            if reasons:
+                self.bad_by_reason.update(await session.quarantined_for(reasons))
+            tasks = self._tasks = await anyio.create_task_group().__aenter__()
         except BaseException:
+            if self._session is not None:
+                # The lease runs out by itself, or is known to be nobody's in this process.
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_RELEASE_SECONDS):
+                    await self._session.aclose()
             current_scope.reset(self._scope_token)
             raise
-        self._progress = self._opened_with = self._session.state.progress
+        self._opened_with = session.state.progress
+        if self._opened_with.suspicion is not None:
+            self._sizes.limit = self._opened_with.suspicion.size
+        self._ledger = Ledger(session, tasks, self._options.commit_seconds, self._heard)
+        options = self._options
+        self._observer = Observer(
+            self.key, self._opened_with, options.total, options.on_progress, self._bus, self._clock
+        )
+        self._start_beside(session, tasks)
         return self
+
+    def _start_beside(self, session: StepSession, tasks: TaskGroup) -> None:
+        options = self._options
+        tasks.start_soon(keep_lease, session, options.lease_seconds, self._lease_lost)
+        tasks.start_soon(
+            watch, lambda: list(self._observer.in_flight.values()), self.key.partition,
+            options.stuck_seconds, self._bus.emit, self._clock,
+        )  # fmt: skip
+        if options.handle_signals:
+            self._unlisten = signals.listen(self.stop)
 
     async def __aexit__(
         self,
@@ -91,152 +136,54 @@ class Step:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._tasks is not None  # noqa: S101 - entered
-        assert self._session is not None  # noqa: S101 - entered
+        session, tasks = self._opened()
+        if self._unlisten is not None:
+            self._unlisten()
+        self._ending.over()
         try:
-            if error is None and self._ended:
-                await shield.finish(self._tasks, self._session.finish, self._commit_seconds)
+            await self._give_back(session, tasks, finished=error is None and self._ended)
+        except Exception as failure:
+            if error is None:
+                raise
+            # The block's own exception says more; the lease runs out by itself.
+            _logger.warning("the lease of %s could not be given back: %s", self.key, failure)
         finally:
             try:
-                await shield.finish(self._tasks, self._session.aclose, self._commit_seconds)
+                await shield.finish(tasks, session.aclose, self._options.commit_seconds)
             finally:
-                await self._stop_reading(kind, error, trace)
+                await self._stop_tasks(tasks, kind, error, trace)
                 current_scope.reset(self._scope_token)
+        if self._ending.was_cut:
+            rolled_back = "the batch in flight was rolled back"
+            raise self._ending.shut_down(self.position, rolled_back) from None
 
-    async def _stop_reading(
+    async def _give_back(self, session: StepSession, tasks: TaskGroup, *, finished: bool) -> None:
+        if finished:
+            await self._catch_up()
+        if self._ending.lost is None:
+            release = functools.partial(session.release, finished=finished)
+            await shield.finish(tasks, release, _RELEASE_SECONDS)
+
+    async def _catch_up(self) -> None:
+        await self.ledger.settle()
+        if self.ledger.behind:
+            async with self.transaction():
+                pass
+
+    async def _stop_tasks(
         self,
+        tasks: TaskGroup,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._tasks is not None  # noqa: S101 - entered
-        self._tasks.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
         try:
-            await self._tasks.__aexit__(kind, error, trace)
+            await tasks.__aexit__(kind, error, trace)
         except BaseExceptionGroup:
             # A task group wraps the block's own exception; it goes on to the caller as it is.
             if error is None:
                 raise
-
-    # -- what a batch needs of its step ------------------------------------------------------
-
-    @property
-    def counters(self) -> Counters:
-        """Records and batches committed so far, over all restarts."""
-        return self._progress.counters
-
-    async def begin(self, batch_id: str, rejects: Rejects) -> UnitOfWork:
-        session, _ = self._opened()
-        self._batch_started_at = self._clock.monotonic()
-        return await session.begin(batch_id, rejects)
-
-    async def commit(self, unit: UnitOfWork, progress: Progress) -> None:
-        _, tasks = self._opened()
-        await shield.finish(tasks, functools.partial(unit.commit, progress), self._commit_seconds)
-
-    async def rollback(self, unit: UnitOfWork) -> None:
-        _, tasks = self._opened()
-        await shield.finish(tasks, unit.rollback, self._commit_seconds)
-
-    async def settle(self) -> bool:
-        session, _ = self._opened()
-        return await session.settle()
-
-    def committed(self, batch: Batch, progress: Progress) -> None:
-        before, self._progress = self._progress, progress
-        if self._bus.listeners:
-            part = progress.counters.minus(before.counters)
-            self._bus.emit(
-                BatchCommitted(
-                    partition=self._key.partition,
-                    batch_id=batch.id,
-                    read_count=part.read_count,
-                    write_count=part.write_count,
-                    skip_count=part.skip_count,
-                    elapsed_seconds=self._clock.monotonic() - self._batch_started_at,
-                )
-            )
-
-    # -- what a user calls -------------------------------------------------------------------
-
-    @property
-    def position(self) -> Any:
-        """Position of the last committed record, after which to start the source; None at first."""
-        return self._progress.position
-
-    def batches(
-        self,
-        source: Source | Callable[[], Source],
-        *,
-        size: int | None = None,
-        position: Callable[[Any], Any] | None = None,
-        transform: Transform | None = None,
-    ) -> "Batches":
-        """The source's records in batches, read ahead: ``async for batch in cp.batches(...)``.
-
-        Args:
-            source: an iterable or async iterable that starts after ``position``, or a callable
-                that returns one.
-            size: records a batch.
-            position: a record's position in the source: any JSON value or datetime, unique, in the
-                source's order. Without it, the number of records read so far.
-            transform: called with each record; its exceptions quarantine that record.
-
-        Raises (while iterating):
-            CheckpointError: a batch was left uncommitted, or a position repeats at a batch's edge.
-        """
-        _check_size(size)
-        _, tasks = self._opened()
-        reader = Reader(source, size or self._size, self._interval, clock=self._clock)
-        return Batches(self, self._key, reader, tasks, position, transform)
-
-    async def for_each(
-        self,
-        source: Source | Callable[[], Source],
-        handler: Handler,
-        *,
-        size: int | None = None,
-        position: Callable[[Any], Any] | None = None,
-        transform: Transform | None = None,
-    ) -> StreamReport:
-        """Run ``handler(tx, batch)`` for every batch, in its transaction.
-
-        A batch that fails is rolled back and retried as a whole under the step's retry policy;
-        where the policy gives up, the handler's own exception is raised.
-        """
-
-        async def run(batch: Batch) -> None:
-            # A lost COMMIT may have happened: then the batch must not run again.
-            if not await batch.settle():
-                async with batch.transaction() as tx:
-                    await handler(tx, batch)
-
-        async for batch in self.batches(source, size=size, position=position, transform=transform):
-            await self._retrying(functools.partial(run, batch))
-        return await self.report()
-
-    async def report(self) -> StreamReport:
-        """What the step did so far: over all restarts, and in this process."""
-        session, _ = self._opened()
-        counters = self._progress.counters
-        return StreamReport(
-            run_id=self._key.run_id,
-            step=self._key.step,
-            rows_read=counters.read_count,
-            rows_loaded=counters.write_count,
-            rows_quarantined=counters.skip_count,
-            quarantined_by_reason=await session.quarantined_by_reason(),
-            batches=counters.batch_count,
-            retries=counters.retry_count,
-            resumed_from=self._opened_with.position,
-            position=self._progress.position,
-            seconds=self._clock.monotonic() - self._opened_at,
-            this_process=counters.minus(self._opened_with.counters),
-        )
-
-    def source_ended(self) -> None:
-        """Told by ``Batches`` once every batch is committed."""
-        self._ended = True
 
     def _opened(self) -> tuple[StepSession, TaskGroup]:
         session, tasks = self._session, self._tasks
@@ -244,75 +191,245 @@ class Step:
             raise CheckpointError("open the checkpoint first: `async with manager.checkpoint(...)`")
         return session, tasks
 
+    def stop(self, reason: str = "stop()") -> None:
+        """End in order: the batch in flight may finish within its grace, no other is begun.
 
-def _check_size(size: object) -> None:
-    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 1):
-        return
-    raise InvalidConfigError(f"size={size!r}: must be a whole number, 1 or more")
+        Whoever asks for the next batch gets a ``ShutdownError``.
+        """
+        self._ending.stop(reason, self._opened()[1])
 
+    def check_running(self) -> None:
+        """Refuse to go on where the step was stopped or taken over."""
+        self._ending.check(self.position)
 
-class Batches:
-    """The async iterator that ``Step.batches`` returns; belongs to one task."""
+    def _lease_lost(self, error: StaleRunError) -> None:
+        self._ending.lose(error)
+        self._bus.emit(LeaseLost(partition=self.key.partition))
 
-    def __init__(
+    # -- what a batch needs of its step ------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        self._opened()
+        assert self._ledger is not None  # noqa: S101 - opened
+        return self._ledger
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """How many bad records it bears."""
+        return self._options.tolerance
+
+    async def begin(self, batch: BatchContent, rejects: Rejects, sinks: StateOfSinks) -> UnitOfWork:
+        if self._ending.lost is not None:
+            raise self._ending.lost
+        self._observer.begun(batch.id)
+        try:
+            if self._sizes.limit == 1 and batch.records and self._tried != batch.id:
+                self._tried = batch.id  # again in this process: it did not end it
+                await self._opened()[0].attempt()
+            return await batch.lane.begin(batch.id, rejects, sinks)
+        except BaseException:
+            self.ended(batch)
+            raise
+
+    def ended(self, batch: BatchContent) -> None:
+        """Told when a batch's block is left."""
+        seconds = self._observer.ended(batch.id)
+        if seconds is not None and batch.done:
+            self._sizes.learn(len(batch.sources), seconds)
+
+    def reason_to_set_aside(self) -> str | None:
+        """Why the next batch is to be quarantined unseen, where it is."""
+        session, _ = self._opened()
+        if self._aside_done or not session.set_aside_first:
+            return None
+        self._aside_done = True
+        return _ASIDE
+
+    def start_reading(self, reader: Reader) -> None:
+        """Told by ``Batches`` when its first batch is wanted."""
+        self._opened()[1].start_soon(reader.run)
+
+    def source_ended(self) -> None:
+        """Told by ``Batches`` once every batch is committed."""
+        self._ended = True
+
+    def _heard(self, part: Part, before: Progress, progress: Progress) -> None:
+        if progress.suspicion is None:
+            self._sizes.limit = None
+        if not part.announced:
+            self._observer.committed(part, before, progress)
+
+    # -- what a user calls -------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Counters:
+        """Records and batches committed so far, over all restarts."""
+        return self.ledger.counters
+
+    @property
+    def position(self) -> Any:
+        """Position of the last committed record, after which to start the source; None at first."""
+        return self.ledger.watermark.position
+
+    def batches(
         self,
-        step: Step,
-        key: StepKey,
-        reader: Reader,
-        tasks: TaskGroup,
+        source: Source | RecordSource | Callable[[], Source],
+        *,
+        size: int | None = None,
+        position: Callable[[Any], Any] | None = None,
+        transform: Transform | None = None,
+    ) -> Batches:
+        """The source's records in batches, read ahead: ``async for batch in cp.batches(...)``.
+
+        Args:
+            source: an iterable or async iterable that starts after ``position``, a callable that
+                returns one, or a ``RecordSource`` (such as ``CsvSource``), which knows its
+                positions.
+            size: records a batch.
+            position: a record's position in the source: any JSON value or datetime, unique, in the
+                source's order. Without it, the number of records read so far.
+            transform: called with each record; its exceptions quarantine that record.
+
+        Raises (while iterating):
+            CheckpointError: a batch was left uncommitted, or a position repeats at a batch's edge.
+            ShutdownError: the step was stopped.
+        """
+        return self._batches(source, size, position, transform)
+
+    def _batches(
+        self,
+        source: Source | RecordSource | Callable[[], Source],
+        size: int | None,
         position: Callable[[Any], Any] | None,
         transform: Transform | None,
-    ) -> None:
-        self._step, self._key, self._reader, self._tasks = step, key, reader, tasks
-        self._position, self._transform = position, transform
-        self._current: Batch | None = None
-        self._reading = False
+        ahead: int = 2,
+    ) -> Batches:
+        if size is not None:
+            Range(int, 1).check("size", size)
+        session, _ = self._opened()
+        positioned = isinstance(source, RecordSource)
+        if isinstance(source, RecordSource):
+            self._observer.source = source
+            source = functools.partial(source.chunks, self.position)
+        reader = self._reader(source, size, chunked=positioned, ahead=ahead)
+        lane = session.lanes(1)[0]
+        return Batches(self, reader, position, transform, lane, positioned=positioned)
 
-    def __aiter__(self) -> Self:
-        return self
+    def _reader(
+        self, source: Source | Callable[[], Source], size: int | None, *, chunked: bool, ahead: int
+    ) -> Reader:
+        sizes, strategy, options = self._sizes, self._options.strategy, self._options
+        if size is not None:
+            sizes.rows = size
+        reader = Reader(
+            source,
+            # The source's own batches are cut only where one is suspected of killing its workers.
+            (lambda: sizes.limit or sys.maxsize) if strategy.whole else (lambda: sizes.now),
+            options.interval if strategy.seconds is None else strategy.seconds,
+            predicate=_of_record(strategy, positioned=chunked),
+            whole=strategy.whole,
+            chunked=chunked,
+            ahead=ahead,
+            clock=self._clock,
+        )
+        self._ending.interrupts(reader)
+        return reader
 
-    async def __anext__(self) -> Batch:
-        if self._current is not None and not await self._current.settle():
-            raise CheckpointError(
-                f"batch {self._current.id} is not committed: use `async with batch.transaction()` "
-                "for each batch before going on to the next"
-            )
-        self._current = None
-        if not self._reading:
-            self._reading = True
-            self._tasks.start_soon(self._reader.run)
-        records = await self._reader.take()
-        if not records:
-            self._step.source_ended()
-            raise StopAsyncIteration
-        self._current = self._batch(records)
-        return self._current
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A transaction beside the batches: what sinks keep, and what is done at the step's end.
 
-    def _batch(self, records: Sequence[Any]) -> Batch:
-        position_of = self._positions()
-        first = position_of(0, records[0])
-        if first is not None and first == self._step.position:
-            raise CheckpointError(
-                f"position {first!r} comes twice: it is committed already and the source gave it "
-                "again. Positions must be unique, and the source must start after `cp.position`"
-            )
+        Committed under the step's fence; the position stays. Not while a batch is open.
+
+        Raises (on leaving):
+            StaleRunError: another worker has taken over the step; nothing was committed.
+        """
+        session, _ = self._opened()
+        ledger = self.ledger
+        await ledger.settle()
+        sinks = SinkState(ledger.progress.sink_state)
+        unit = await session.lanes(1)[0].begin("", no_loads, sinks)
         try:
-            batch_id = self._key.batch_id(first)
-        except TypeError as error:
-            raise CheckpointError(
-                f"position {first!r} can't be saved ({error}): return a number, a text, a "
-                "datetime, or a list of these"
-            ) from error
-        return Batch(self._step, batch_id, records, position_of, self._transform)
+            yield unit.transaction
+        except BaseException:
+            await ledger.rollback(unit)
+            raise
+        await ledger.save_alone(unit, sinks.changes)
 
-    def _positions(self) -> PositionOf:
-        position = self._position
-        if position is not None:
-            return lambda _place, record: position(record)
-        done = self._step.position or 0
-        if isinstance(done, bool) or not isinstance(done, int):
-            raise CheckpointError(
-                f"the saved position {done!r} is not a count of records: give `position=` again, "
-                "as the earlier run did"
-            )
-        return lambda place, _record: done + place + 1
+    async def for_each(
+        self,
+        source: Source | RecordSource | Callable[[], Source],
+        handler: Handler,
+        *,
+        size: int | None = None,
+        position: Callable[[Any], Any] | None = None,
+        transform: Transform | None = None,
+        concurrency: int = 1,
+    ) -> StreamReport:
+        """Run ``handler(tx, batch)`` for every batch, in its transaction.
+
+        A batch that fails is rolled back and retried as a whole under the step's retry policy;
+        where the policy gives up, the handler's own exception is raised.
+
+        Args:
+            source: as for ``batches``, and so are ``size``, ``position`` and ``transform``.
+            size: records a batch.
+            position: a record's position in the source.
+            transform: called with each record.
+            handler: brings a batch into its sink.
+            concurrency: batches at a time, each on a connection of its own. They commit in any
+                order; what was loaded beyond a batch that is not is passed by after a restart.
+        """
+        Range(int, 1).check("concurrency", concurrency)
+        session, _ = self._opened()
+
+        async def run(batch: Batch) -> None:
+            # A lost COMMIT may have happened: then the batch must not run again.
+            if not await batch.settle():
+                async with batch.transaction() as tx:
+                    await handler(tx, batch)
+
+        if self._sizes.limit is not None:
+            concurrency = 1  # one of the next batches has killed its worker: which one?
+        batches = self._batches(source, size, position, transform, ahead=1 + concurrency)
+        if concurrency == 1:
+            async for batch in batches:
+                await self._options.retrying(functools.partial(run, batch))
+            return await self.report()
+        lanes = session.lanes(concurrency)
+        await run_lanes(
+            batches,
+            lanes,
+            self.ledger.watermark,
+            lambda batch: self._options.retrying(functools.partial(run, batch)),
+        )
+        self.source_ended()
+        return await self.report()
+
+    async def report(self) -> StreamReport:
+        """What the step did so far: over all restarts, and in this process."""
+        session, _ = self._opened()
+        counters = self.counters
+        return StreamReport(
+            run_id=self.key.run_id,
+            step=self.key.step,
+            partition=self.key.partition,
+            rows_read=counters.read_count,
+            rows_loaded=counters.write_count,
+            rows_quarantined=counters.skip_count,
+            quarantined_by_reason=await session.quarantined_by_reason(),
+            batches=counters.batch_count,
+            retries=counters.retry_count,
+            resumed_from=self._opened_with.position,
+            position=self.position,
+            seconds=self._observer.seconds,
+            this_process=counters.minus(self._opened_with.counters),
+        )
+
+
+def _of_record(strategy: CheckpointStrategy, *, positioned: bool) -> Callable[[Any], bool] | None:
+    predicate = strategy.predicate
+    if predicate is None or not positioned:
+        return predicate
+    return lambda pair: predicate(pair[1])

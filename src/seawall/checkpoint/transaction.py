@@ -1,12 +1,16 @@
 """One batch's transaction: rows, quarantined rows and position, all or nothing."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from seawall.checkpoint.model import Counters, Progress, Rejection, Tolerance
-from seawall.checkpoint.store import CommitUnknownError, Rejects, UnitOfWork
-from seawall.errors import CheckpointError, TooManyBadRecordsError
+from seawall.checkpoint.ledger import Ledger, Part, SinkState
+from seawall.checkpoint.model import Rejection
+from seawall.checkpoint.store import Lane, Rejects, UnitOfWork
+from seawall.checkpoint.tolerance import Tolerance, matches
+from seawall.checkpoint.watermark import Issued
+from seawall.errors import CheckpointError
 
 _logger = logging.getLogger("seawall.checkpoint")
 
@@ -18,11 +22,13 @@ class BatchContent(Protocol):
     records: Sequence[Any]
     sources: Sequence[Any]
     failed: list[Rejection]
-    last_position: Any
+    issued: Issued
+    lane: Lane
 
-    done: bool
-
+    @property
+    def done(self) -> bool: ...
     def finish(self) -> None: ...
+    def place(self, index: int) -> int: ...
     def origin(self, index: int) -> tuple[Any, Any]: ...
     def source_at(self, place: int) -> tuple[Any, Any]: ...
 
@@ -31,85 +37,103 @@ class BatchOwner(Protocol):
     """What it needs of the step."""
 
     @property
-    def counters(self) -> Counters: ...
+    def ledger(self) -> Ledger: ...
     @property
     def tolerance(self) -> Tolerance: ...
-    async def begin(self, batch_id: str, rejects: Rejects) -> UnitOfWork: ...
-    async def commit(self, unit: UnitOfWork, progress: Progress) -> None: ...
-    async def rollback(self, unit: UnitOfWork) -> None: ...
-    async def settle(self) -> bool: ...
-    def committed(self, batch: Any, progress: Progress) -> None: ...
+    @property
+    def bad_by_reason(self) -> Counter[str]: ...
+    async def begin(
+        self, batch: BatchContent, rejects: Rejects, sinks: SinkState
+    ) -> UnitOfWork: ...
+    def ended(self, batch: BatchContent) -> None: ...
+
+
+class Aside:
+    """Sets records of one transaction aside, and counts them against what is tolerated."""
+
+    def __init__(self, owner: BatchOwner, batch: BatchContent) -> None:
+        self._owner, self._batch = owner, batch
+        self.count = 0
+        self.by_reason = Counter[str]()
+
+    async def put(
+        self,
+        unit: UnitOfWork,
+        rejections: Sequence[Rejection],
+        origins: Sequence[tuple[Any, Any]],
+    ) -> None:
+        """Quarantine the records, within ``unit``'s transaction.
+
+        Raises:
+            TooManyBadRecordsError: they are more than is tolerated.
+        """
+        self.count += len(rejections)
+        self._check(rejections)
+        await unit.quarantine(rejections, [o[0] for o in origins], [o[1] for o in origins])
+
+    def _check(self, rejections: Sequence[Rejection]) -> None:
+        tolerance, counters = self._owner.tolerance, self._owner.ledger.counters
+        read = counters.read_count + len(self._batch.sources)
+        tolerance.check(counters.skip_count + self.count, read, rejections[0].reason)
+        for key in tolerance.reasons:
+            found = [each for each in rejections if _counts(key, each)]
+            if found:
+                self.by_reason[key] += len(found)
+                bad = self._owner.bad_by_reason[key] + self.by_reason[key]
+                tolerance.check_reason(key, bad, read, found[0].reason)
+
+
+def _counts(key: str, rejection: Rejection) -> bool:
+    return matches(key, rejection.reason, rejection.sqlstate, rejection.constraint_name)
 
 
 class BatchTransaction:
     """``async with batch.transaction() as tx``: see ``Batch.transaction``."""
 
-    __slots__ = ("_attempts", "_batch", "_owner", "_skipped", "_unit", "_unsettled")
+    __slots__ = ("_aside", "_attempts", "_batch", "_owner", "_sinks", "_unit")
 
     def __init__(self, owner: BatchOwner, batch: BatchContent) -> None:
         self._owner, self._batch = owner, batch
         self._attempts = 0
-        self._skipped = 0
         self._unit: UnitOfWork | None = None
-        self._unsettled: Progress | None = None
 
     async def __aenter__(self) -> Any:
         if self._unit is not None:
             raise CheckpointError(f"the transaction of batch {self._batch.id} is already open")
-        if await self.settle():
+        await self._owner.ledger.settle()
+        if self._batch.done:
             raise CheckpointError(f"batch {self._batch.id} is committed already; go on to the next")
         self._attempts += 1
-        self._skipped = 0
-        self._unit = await self._owner.begin(self._batch.id, self._set_aside)
+        self._aside = Aside(self._owner, self._batch)
+        self._sinks = SinkState(self._owner.ledger.progress.sink_state)
+        self._unit = await self._owner.begin(self._batch, self._set_aside, self._sinks)
         return self._unit.transaction
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         unit, self._unit = self._unit, None
         if unit is None:
             return
+        ledger = self._owner.ledger
         if error is not None:
-            await self._owner.rollback(unit)
+            await ledger.rollback(unit)
+            self._owner.ended(self._batch)
             _logger.info("batch %s rolled back: %s", self._batch.id, type(error).__name__)
             return
         try:
-            await self._set_failed_aside(unit)
+            await set_failed_aside(self._aside, unit, self._batch)
         except BaseException:
-            await self._owner.rollback(unit)
+            await ledger.rollback(unit)
             raise
-        await self._commit(unit, self._progress())
-
-    async def settle(self) -> bool:
-        """Whether an earlier try, whose COMMIT was not answered, has committed after all."""
-        if self._unsettled is None:
-            return False
-        committed = await self._owner.settle()
-        progress, self._unsettled = self._unsettled, None
-        if committed:
-            self._finish(progress)
-        return committed
-
-    async def _commit(self, unit: UnitOfWork, progress: Progress) -> None:
         try:
-            await self._owner.commit(unit, progress)
-        except CommitUnknownError as error:
-            self._unsettled = progress
-            if not await self.settle():
-                # The cause is the lost connection itself: transient, so the batch may be retried.
-                raise (error.__cause__ or error) from None
+            await ledger.commit(unit, self._part())
         except BaseException:
-            # The caller was cancelled meanwhile, and may catch that and try again.
-            if unit.outcome == "committed":
-                self._finish(progress)
-            elif unit.outcome == "unknown":
-                self._unsettled = progress
-            _logger.info("batch %s: cancelled, %s", self._batch.id, unit.outcome)
+            _logger.info("batch %s: %s", self._batch.id, unit.outcome)
             raise
-        else:
-            self._finish(progress)
-
-    def _finish(self, progress: Progress) -> None:
-        self._batch.finish()
-        self._owner.committed(self._batch, progress)
+        finally:
+            self._owner.ended(self._batch)
+            if self._batch.done:
+                self._owner.bad_by_reason.update(self._aside.by_reason)
+                self._batch.finish()
 
     async def _set_aside(self, rejections: Sequence[Rejection], records: Sequence[Any]) -> None:
         if self._unit is None:
@@ -118,47 +142,22 @@ class BatchTransaction:
             origins = [self._batch.origin(each.index) for each in rejections]
         else:  # the user's own list: which source record each came from is not known
             origins = [(records[each.index], None) for each in rejections]
-        await self._quarantine(self._unit, rejections, origins)
+        await self._aside.put(self._unit, rejections, origins)
 
-    async def _set_failed_aside(self, unit: UnitOfWork) -> None:
-        failed = self._batch.failed
-        if failed:
-            origins = [self._batch.source_at(each.index) for each in failed]
-            await self._quarantine(unit, failed, origins)
-
-    async def _quarantine(
-        self,
-        unit: UnitOfWork,
-        rejections: Sequence[Rejection],
-        origins: Sequence[tuple[Any, Any]],
-    ) -> None:
-        self._skipped += len(rejections)
-        self._check_tolerance(rejections[0].reason)
-        await unit.quarantine(rejections, [o[0] for o in origins], [o[1] for o in origins])
-
-    def _check_tolerance(self, example: str) -> None:
-        counters, tolerance = self._owner.counters, self._owner.tolerance
-        bad = counters.skip_count + self._skipped
-        read = counters.read_count + len(self._batch.sources)
-        if bad > max(tolerance.share * read, tolerance.allowance):
-            raise TooManyBadRecordsError(
-                f"{bad:,} of {read:,} records are bad ({bad / read:.1%}), more than the tolerated "
-                f"{tolerance.share:.1%}; such as: {example}. The position stays after the last "
-                "committed batch: mend the source or the target, or raise the tolerance, and run "
-                "it again",
-                bad,
-                read,
-                tolerance.share,
-            )
-
-    def _progress(self) -> Progress:
-        read = len(self._batch.sources)
-        skipped = min(self._skipped, read)
-        counters = self._owner.counters.plus(
-            read=read,
-            written=read - skipped,
-            skipped=skipped,
-            batches=1,
+    def _part(self) -> Part:
+        return Part(
+            issued=self._batch.issued,
+            read=len(self._batch.sources),
+            skipped=self._aside.count,
             retries=self._attempts - 1,
+            sink_state=self._sinks.changes,
         )
-        return Progress(position=self._batch.last_position, counters=counters)
+
+
+async def set_failed_aside(
+    aside: Aside, unit: UnitOfWork, batch: BatchContent, more: Iterable[Rejection] = ()
+) -> None:
+    """Quarantine the records that the transform failed on, that could not be read, and ``more``."""
+    failed = [*batch.failed, *more]
+    if failed:
+        await aside.put(unit, failed, [batch.source_at(each.index) for each in failed])

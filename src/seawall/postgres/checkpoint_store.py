@@ -1,29 +1,32 @@
-"""Positions in ``checkpoints``: taken over, saved under the fence, settled after a lost COMMIT."""
+"""Positions in ``checkpoints``: opened under a lease, kept, looked at."""
 
-import os
-import socket
-from collections.abc import Sequence
+import logging
+import random
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from seawall import process
+from seawall.checkpoint import suspicion
 from seawall.checkpoint.model import (
     Checkpoint,
     Counters,
     Progress,
-    Rejection,
+    Span,
     StepKey,
     StepState,
+    Suspicion,
 )
-from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects
+from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
-from seawall.errors import DatabaseUnavailableError, StaleRunError
-from seawall.postgres import quarantine_store
+from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres.database import Database
-from seawall.postgres.loading.loader import Loader
-from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
-from seawall.postgres.transaction import Transaction
+from seawall.postgres.owner import owner
+from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming, is_left_behind
 from seawall.quarantine import codec
+
+_logger = logging.getLogger("seawall.checkpoint")
 
 _ENSURE_RUN = """
 INSERT INTO {schema}.runs (run_id, pipeline_id, status, host, pid)
@@ -31,33 +34,34 @@ VALUES ($1, $2, 'running', $3, $4)
 ON CONFLICT (run_id) DO NOTHING
 """
 
-_OPEN = """
-INSERT INTO {schema}.checkpoints AS c
-    (checkpoint_id, run_id, step, partition, fence, owner, status, start_count,
-     starts_without_commit)
-VALUES ($1, $2, $3, $4, 1, $5, 'running', 1, 1)
-ON CONFLICT (run_id, step, partition) DO UPDATE
-SET fence = c.fence + 1, owner = excluded.owner, status = 'running',
-    start_count = c.start_count + 1, starts_without_commit = c.starts_without_commit + 1,
-    updated_at = clock_timestamp()
-RETURNING checkpoint_id, fence, version, position, read_count, write_count, skip_count,
-          batch_count, retry_count, start_count
+_ENSURE = """
+INSERT INTO {schema}.checkpoints (checkpoint_id, run_id, step, partition, status, state_version)
+VALUES ($1, $2, $3, $4, 'running', $5)
+ON CONFLICT (run_id, step, partition) DO NOTHING
 """
 
-_SAVE = """
+_HOLDER = """
+SELECT l.checkpoint_id, l.fence, l.owner, l.process,
+       extract(epoch FROM l.lease_until - clock_timestamp())::float8 AS seconds
+FROM {schema}.checkpoints c JOIN {schema}.checkpoint_leases l USING (checkpoint_id)
+WHERE c.run_id = $1 AND c.step = $2 AND c.partition = $3 AND l.lease_until > clock_timestamp()
+"""
+
+_LOCK = """
+SELECT checkpoint_id, fence, version, position, ahead, sink_state, state_version, suspect_size,
+       suspect_rows, suspect_deaths, read_count, write_count, skip_count, batch_count, retry_count,
+       start_count, starts_without_commit
+FROM {schema}.checkpoints
+WHERE run_id = $1 AND step = $2 AND partition = $3
+FOR UPDATE
+"""
+
+_TAKE = """
 UPDATE {schema}.checkpoints
-SET position = $4, read_count = $5, write_count = $6, skip_count = $7, batch_count = $8,
-    retry_count = $9, version = version + 1, starts_without_commit = 0,
+SET fence = fence + 1, owner = $2, status = 'running', start_count = start_count + 1,
+    starts_without_commit = $3, suspect_size = $4, suspect_rows = $5,
     updated_at = clock_timestamp()
-WHERE checkpoint_id = $1 AND fence = $2 AND version = $3
-"""
-
-# The lock waits for a backend that may still be committing.
-_SETTLE = "SELECT fence, version FROM {schema}.checkpoints WHERE checkpoint_id = $1 FOR UPDATE"
-
-_FINISH = """
-UPDATE {schema}.checkpoints SET status = 'finished', updated_at = clock_timestamp()
-WHERE checkpoint_id = $1 AND fence = $2
+WHERE checkpoint_id = $1
 """
 
 _SAVE_DATA = """
@@ -72,22 +76,36 @@ RETURNING checkpoint_id
 
 _LOAD = """
 SELECT checkpoint_id, run_id, step, partition, position, checkpoint_data, read_count,
-       write_count, skip_count, batch_count, retry_count, status, updated_at
+       write_count, skip_count, batch_count, retry_count, status, updated_at, version,
+       state_version
 FROM {schema}.checkpoints
 WHERE run_id = $1 AND ($2::text IS NULL OR step = $2) AND partition = $3
 ORDER BY updated_at DESC
 LIMIT 1
 """
 
-_SETTLE_FOR = 60.0  # seconds to wait for the server after a lost COMMIT
-_SETTLE_PAUSE = 0.1
+_FINISHED_SINCE = """
+SELECT partition FROM {schema}.checkpoints
+WHERE run_id = $1 AND step = $2 AND finished_at >= $3 AND status = 'finished'
+"""
+
+_NOW = "SELECT clock_timestamp()"
+
+_POLL_SECONDS = 1.0  # how often a lease that is waited for is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    owner: str
+    seconds: float
 
 
 class PostgresCheckpointStore:
     """The ``CheckpointStore`` over one database.
 
     Args:
-        lease_seconds: after which the server ends a transaction whose worker is silent.
+        timing: leases and history.
+        data_limit: bytes that ``checkpoint_data`` may have.
     """
 
     def __init__(
@@ -95,264 +113,235 @@ class PostgresCheckpointStore:
         database: Database,
         pipeline_id: str,
         *,
-        lease_seconds: float = 30.0,
+        timing: StepTiming = StepTiming(),  # noqa: B008 - frozen
+        data_limit: int = 1_048_576,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
-        self._database, self._pipeline_id, self._clock = database, pipeline_id, clock
-        # A worker frozen inside its transaction must not hold its locks for ever; and deferred
-        # constraints are checked at once, so that COMMIT has nothing left to refuse. SET takes no
-        # parameters: the number is ours, not a value of the user's records.
-        self._begin = (
-            f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {int(lease_seconds * 1000)}; "
-            "SET CONSTRAINTS ALL IMMEDIATE"
-        )
+        self.database, self._pipeline_id, self._clock = database, pipeline_id, clock
+        self._timing, self._data_limit = timing, data_limit
 
-    async def open(self, key: StepKey, *, pipeline_id: str | None = None) -> "PostgresStepSession":
-        schema = self._database.schema
-        host, pid = socket.gethostname(), os.getpid()
+    async def open(
+        self, key: StepKey, request: OpenRequest, *, pipeline_id: str | None = None
+    ) -> PostgresStepSession:
+        """Take the step's lease: load its progress and raise its fence.
+
+        Raises:
+            StepHeldError: another worker has it, and it was not to be waited for (any longer).
+            CheckpointError: it was saved in a format that this worker can't read.
+        """
         pipeline = pipeline_id or self._pipeline_id
-        connection = await self._database.connect()
+        started, told = self._clock.monotonic(), False
+        while True:
+            opened = await self._try(key, request, pipeline)
+            if isinstance(opened, PostgresStepSession):
+                return opened
+            waited = self._clock.monotonic() - started
+            limit = request.wait_seconds
+            if request.when_held == WhenHeld.FAIL or (limit is not None and waited >= limit):
+                raise StepHeldError(
+                    f"step {key.step!r} of run {key.run_id!r} (partition {key.partition}) is held "
+                    f"by {opened.owner}, whose lease runs for another {opened.seconds:.0f} s: wait "
+                    "for it (when_held='wait'), or take it over (when_held='take')"
+                )
+            if not told:
+                told = True
+                _logger.info("step %s of run %s is held by %s: waiting for it",
+                             key.step, key.run_id, opened.owner)  # fmt: skip
+            pause = min(opened.seconds, _POLL_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311
+            if limit is not None:
+                pause = min(pause, limit - waited)
+            await self._clock.sleep(pause + 0.005)
+
+    async def _try(
+        self, key: StepKey, request: OpenRequest, pipeline: str
+    ) -> PostgresStepSession | _Holder:
+        connection = await self.database.connect()
+        session: PostgresStepSession | None = None
         try:
-            async with connection.transaction():
-                await connection.execute(
-                    in_schema(_ENSURE_RUN, schema), key.run_id, pipeline, host, pid
-                )
-                row = await connection.fetchrow(
-                    in_schema(_OPEN, schema),
-                    uuid7(),
-                    key.run_id,
-                    key.step,
-                    key.partition,
-                    f"{host}:{pid}",
-                )
-        except BaseException:
-            await self._database.release(connection)
-            raise
+            if request.when_held != WhenHeld.TAKE:
+                # Without a lock at first: those who wait must not be in a working batch's way.
+                holder = await self._holder(connection, key)
+                if holder is not None:
+                    return holder
+            # Whatever the user's default isolation: behind the lock, the last one's work shows.
+            async with connection.transaction(isolation="read_committed"):
+                taken = await self._take(connection, key, request, pipeline)
+            if isinstance(taken, _Holder):
+                return taken
+            state, set_aside = taken
+            # Only now: cancelled at that COMMIT, the lease is one that nobody here knows of.
+            session = PostgresStepSession(
+                self.database,
+                connection,
+                self._timing,
+                pipeline,
+                key,
+                state,
+                set_aside_first=set_aside,
+                clock=self._clock,
+            )
+            return session
+        finally:
+            if session is None:
+                await self.database.release(connection)
+
+    async def _holder(self, connection: Any, key: StepKey) -> _Holder | None:
+        query = in_schema(_HOLDER, self.database.schema)
+        row = await connection.fetchrow(query, key.run_id, key.step, key.partition)
+        if row is None or is_left_behind(row):
+            return None
+        return _Holder(row["owner"], row["seconds"])
+
+    async def _take(
+        self, connection: Any, key: StepKey, request: OpenRequest, pipeline: str
+    ) -> tuple[StepState, bool] | _Holder:
+        schema, me = self.database.schema, owner()
+        await connection.execute(
+            in_schema(_ENSURE_RUN, schema), key.run_id, pipeline, me.host, me.pid
+        )
+        await connection.execute(
+            in_schema(_ENSURE, schema),
+            uuid7(), key.run_id, key.step, key.partition, request.state_version,
+        )  # fmt: skip
+        row = await connection.fetchrow(
+            in_schema(_LOCK, schema), key.run_id, key.step, key.partition
+        )
+        if request.when_held != WhenHeld.TAKE:
+            holder = await self._holder(connection, key)
+            if holder is not None:
+                return holder
+        progress = _upgraded(key, request, row["state_version"], _progress(row))
+        plan = suspicion.plan(row["starts_without_commit"] + 1, progress.suspicion, request.size)
+        suspected = plan.suspicion
+        await connection.execute(
+            in_schema(_TAKE, schema),
+            row["checkpoint_id"],
+            me.name,
+            plan.silent_starts,
+            None if suspected is None else suspected.size,
+            None if suspected is None else suspected.rows,
+        )
+        await connection.execute(
+            in_schema(LEASE, schema),
+            row["checkpoint_id"],
+            row["fence"] + 1,
+            me.name,
+            process.identity(),
+            self._timing.lease_seconds,
+        )
         state = StepState(
             checkpoint_id=row["checkpoint_id"],
-            fence=row["fence"],
+            fence=row["fence"] + 1,
             version=row["version"],
-            progress=Progress(position=_decoded(row["position"]), counters=_counters(row)),
-            start_count=row["start_count"],
+            progress=Progress(
+                position=progress.position,
+                ahead=progress.ahead,
+                counters=progress.counters,
+                sink_state=progress.sink_state,
+                suspicion=suspected,
+            ),
+            state_version=request.state_version,
+            start_count=row["start_count"] + 1,
+            silent_starts=row["starts_without_commit"] + 1,
         )
-        return PostgresStepSession(
-            self._database, connection, self._begin, pipeline, key, state, self._clock
-        )
+        return state, plan.set_aside
+
+    # -- the plain form ------------------------------------------------------------------------
 
     async def save_data(self, key: StepKey, data: Any) -> UUID:
-        """Save ``data`` as the step's ``checkpoint_data``; the checkpoint's id."""
-        schema = self._database.schema
-        async with self._database.acquire() as connection, connection.transaction():
+        """Save ``data`` as the step's ``checkpoint_data``; the checkpoint's id.
+
+        Raises:
+            CheckpointError: it is larger than the limit.
+        """
+        schema, text, me = self.database.schema, codec.encode(data), owner()
+        if (size := len(text.encode())) > self._data_limit:
+            raise CheckpointError(
+                f"progress_data of step {key.step!r} has {size:,} bytes, more than the "
+                f"{self._data_limit:,} that checkpoint_data_limit allows: save a reference (a key, "
+                "a file's name) in its place, or raise the limit"
+            )
+        async with self.database.acquire() as connection, connection.transaction():
             await connection.execute(
-                in_schema(_ENSURE_RUN, schema),
-                key.run_id,
-                self._pipeline_id,
-                socket.gethostname(),
-                os.getpid(),
+                in_schema(_ENSURE_RUN, schema), key.run_id, self._pipeline_id, me.host, me.pid
             )
             checkpoint_id: UUID = await connection.fetchval(
-                in_schema(_SAVE_DATA, schema),
-                uuid7(),
-                key.run_id,
-                key.step,
-                key.partition,
-                codec.encode(data),
+                in_schema(_SAVE_DATA, schema), uuid7(), key.run_id, key.step, key.partition, text
             )
+            await self._timing.history.remember(connection, schema, checkpoint_id)
         return checkpoint_id
 
     async def load(self, run_id: str, step: str | None, partition: int = 0) -> Checkpoint | None:
         """The run's checkpoint at ``step``, or its latest one."""
-        query = in_schema(_LOAD, self._database.schema)
-        async with self._database.acquire() as connection:
+        query = in_schema(_LOAD, self.database.schema)
+        async with self.database.acquire() as connection:
             row = await connection.fetchrow(query, run_id, step, partition)
-        if row is None:
-            return None
-        return Checkpoint(
-            checkpoint_id=row["checkpoint_id"],
-            run_id=row["run_id"],
-            step=row["step"],
-            partition=row["partition"],
-            position=_decoded(row["position"]),
-            checkpoint_data=_decoded(row["checkpoint_data"]),
-            counters=_counters(row),
-            status=row["status"],
-            updated_at=row["updated_at"],
+        return None if row is None else checkpoint_of(row)
+
+    # -- partitions ----------------------------------------------------------------------------
+
+    async def now(self) -> Any:
+        """The database's time."""
+        async with self.database.acquire() as connection:
+            return await connection.fetchval(_NOW)
+
+    async def finished_since(self, run_id: str, step: str, since: Any) -> set[int]:
+        """The step's partitions that were read to their end since that time."""
+        query = in_schema(_FINISHED_SINCE, self.database.schema)
+        async with self.database.acquire() as connection:
+            rows = await connection.fetch(query, run_id, step, since)
+        return {row["partition"] for row in rows}
+
+
+def checkpoint_of(row: Any) -> Checkpoint:
+    """A row with the columns of ``checkpoints``."""
+    return Checkpoint(
+        checkpoint_id=row["checkpoint_id"],
+        run_id=row["run_id"],
+        step=row["step"],
+        partition=row["partition"],
+        position=decoded(row["position"]),
+        checkpoint_data=decoded(row["checkpoint_data"]),
+        counters=_counters(row),
+        status=row["status"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+        state_version=row["state_version"],
+    )
+
+
+def _upgraded(key: StepKey, request: OpenRequest, saved: int, progress: Progress) -> Progress:
+    if saved == request.state_version:
+        return progress
+    what = f"step {key.step!r} of run {key.run_id!r} was saved with state_version {saved}"
+    if saved > request.state_version:
+        raise CheckpointError(
+            f"{what}, newer than this worker's {request.state_version}: run the newer release"
         )
-
-
-class PostgresStepSession:
-    """An opened step; holds one connection, replaced when it breaks."""
-
-    def __init__(
-        self,
-        database: Database,
-        connection: Any,
-        begin: str,
-        pipeline_id: str,
-        key: StepKey,
-        state: StepState,
-        clock: Clock,
-    ) -> None:
-        self._database, self._connection, self._begin = database, connection, begin
-        self._pipeline_id, self._key, self._clock = pipeline_id, key, clock
-        self.state = state
-        self._loader = Loader()
-        self._version = state.version
-        self._save = in_schema(_SAVE, database.schema)
-
-    async def begin(self, batch_id: str, rejects: Rejects) -> "PostgresUnitOfWork":
-        connection = await self._usable()
-        transaction = Transaction(connection, self._begin, self._loader, rejects)
-        try:
-            await transaction.begin()
-        except BaseException:
-            # Begun or not: a next one on this connection would be a mere savepoint of it.
-            terminate(connection)
-            raise
-        return PostgresUnitOfWork(self, transaction, batch_id)
-
-    async def quarantine(
-        self,
-        connection: Any,
-        batch_id: str,
-        rejections: Sequence[Rejection],
-        payloads: Sequence[Any],
-        positions: Sequence[Any],
-    ) -> None:
-        rows = quarantine_store.rows(
-            self._pipeline_id, self._key, batch_id, rejections, payloads, positions
+    if request.upgrade is None:
+        if progress.position is None and not progress.ahead and not progress.sink_state:
+            return progress  # nothing saved yet
+        raise CheckpointError(
+            f"{what}, this worker's is {request.state_version}: pass upgrade=(version, progress) "
+            "-> progress"
         )
-        await quarantine_store.write(connection, self._database.schema, list(rows))
-
-    async def save(self, connection: Any, progress: Progress) -> None:
-        counters = progress.counters
-        status = await connection.execute(
-            self._save,
-            self.state.checkpoint_id,
-            self.state.fence,
-            self._version,
-            codec.encode(progress.position),
-            counters.read_count,
-            counters.write_count,
-            counters.skip_count,
-            counters.batch_count,
-            counters.retry_count,
-        )
-        if status != "UPDATE 1":
-            raise self._stale()
-
-    def saved(self) -> None:
-        """A commit under the current version is certain."""
-        self._version += 1
-
-    async def settle(self) -> bool:
-        query = in_schema(_SETTLE, self._database.schema)
-        give_up_at = self._clock.monotonic() + _SETTLE_FOR
-        while True:
-            try:
-                connection = await self._usable()
-                row = await connection.fetchrow(query, self.state.checkpoint_id)
-                break
-            except Exception as error:
-                lost = is_connection_lost(error) or isinstance(error, DatabaseUnavailableError)
-                if not lost or self._clock.monotonic() >= give_up_at:
-                    raise
-            await self._clock.sleep(_SETTLE_PAUSE)
-        if row is None or row["fence"] != self.state.fence:
-            raise self._stale()
-        committed: bool = row["version"] == self._version + 1
-        if committed:
-            self.saved()
-        return committed
-
-    async def finish(self) -> None:
-        connection = await self._usable()
-        query = in_schema(_FINISH, self._database.schema)
-        await connection.execute(query, self.state.checkpoint_id, self.state.fence)
-
-    async def quarantined_by_reason(self) -> dict[str, int]:
-        connection = await self._usable()
-        query = in_schema(quarantine_store.BY_REASON, self._database.schema)
-        key = self._key
-        rows = await connection.fetch(query, key.run_id, key.step, key.partition)
-        return {row["reason"]: row["records"] for row in rows}
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._database.release(connection)
-
-    async def _usable(self) -> Any:
-        """The step's connection; a new one in the place of one that broke."""
-        connection = self._connection
-        if connection is not None and (is_closed(connection) or connection.is_in_transaction()):
-            self._connection = None
-            terminate(connection)
-            await self._database.release(connection)
-        if self._connection is None:
-            self._connection = await self._database.connect()
-        return self._connection
-
-    def _stale(self) -> StaleRunError:
-        key = self._key
-        return StaleRunError(
-            f"another worker has taken over step {key.step!r} of run {key.run_id!r} (partition "
-            f"{key.partition}); this one's fence {self.state.fence} is old, and its batch was "
-            "rolled back"
-        )
+    return request.upgrade(saved, progress)
 
 
-class PostgresUnitOfWork:
-    """One batch's transaction on the step's connection."""
-
-    def __init__(
-        self, session: PostgresStepSession, transaction: Transaction, batch_id: str
-    ) -> None:
-        self._session, self._batch_id = session, batch_id
-        self.transaction = transaction
-        self.outcome: Outcome = "open"
-
-    async def quarantine(
-        self, rejections: Sequence[Rejection], payloads: Sequence[Any], positions: Sequence[Any]
-    ) -> None:
-        await self._session.quarantine(
-            self.transaction.connection, self._batch_id, rejections, payloads, positions
-        )
-
-    async def commit(self, progress: Progress) -> None:
-        try:
-            await self._session.save(self.transaction.connection, progress)
-        except BaseException:
-            await self.rollback()
-            raise
-        try:
-            await self.transaction.commit()
-        except Exception as error:
-            if is_connection_lost(error):
-                self._unknown()
-                raise CommitUnknownError(str(error)) from error
-            await self.rollback()
-            raise
-        except BaseException as error:  # cut off by its time limit
-            self._unknown()
-            raise CommitUnknownError("COMMIT was not answered in time") from error
-        self.outcome = "committed"
-        self._session.saved()
-
-    def _unknown(self) -> None:
-        self.outcome = "unknown"
-        terminate(self.transaction.connection)
-
-    async def rollback(self) -> None:
-        self.outcome = "rolled back"
-        connection = self.transaction.connection
-        if is_closed(connection):
-            return
-        try:
-            await self.transaction.rollback()
-        except Exception:
-            # Whatever state it is in, ending the connection rolls back.
-            terminate(connection)
+def _progress(row: Any) -> Progress:
+    size = row["suspect_size"]
+    return Progress(
+        position=decoded(row["position"]),
+        ahead=tuple(
+            Span(first=first, last=last, done=done)
+            for first, last, done in decoded(row["ahead"]) or ()
+        ),
+        counters=_counters(row),
+        sink_state=decoded(row["sink_state"]) or {},
+        suspicion=None
+        if size is None
+        else Suspicion(size=size, rows=row["suspect_rows"], deaths=row["suspect_deaths"]),
+    )
 
 
 def _counters(row: Any) -> Counters:
@@ -365,5 +354,6 @@ def _counters(row: Any) -> Counters:
     )
 
 
-def _decoded(text: str | None) -> Any:
+def decoded(text: str | None) -> Any:
+    """What the codec made ``text`` of."""
     return None if text is None else codec.decode(text)

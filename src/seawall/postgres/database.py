@@ -101,6 +101,11 @@ class Database:
             )
 
     @property
+    def pool_size(self) -> int:
+        """Connections that the pool may have."""
+        return self._config.pool_size if self._own_pool is None else self._own_pool.get_max_size()
+
+    @property
     def embedded(self) -> bool:
         """Whether the server is the embedded one."""
         return self._server is not None

@@ -28,6 +28,15 @@ GROUP BY reason
 ORDER BY records DESC, reason
 """
 
+FOR_KEYS = """
+SELECT k.key, count(*) AS records
+FROM unnest($4::text[]) AS k (key)
+JOIN {schema}.quarantined_records q ON q.sqlstate = k.key OR q.constraint_name = k.key
+    OR starts_with(q.reason, k.key)
+WHERE q.run_id = $1 AND q.step = $2 AND q.partition = $3
+GROUP BY k.key
+"""
+
 
 def rows(
     pipeline_id: str,

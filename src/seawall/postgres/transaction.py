@@ -7,7 +7,8 @@ from typing import Any, Self, TypeVar
 import anyio
 import asyncpg
 
-from seawall.checkpoint.store import Rejects
+from seawall.checkpoint.store import Rejects, StateOfSinks
+from seawall.conflict import OnConflictOption
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed
 
@@ -19,11 +20,24 @@ class Transaction:
 
     Every method of ``asyncpg.Connection`` is there (``execute``, ``fetch``, ``transaction`` for a
     savepoint, …). Belongs to the task of its batch; of no use after the block.
+
+    Attributes:
+        fence: the step's fencing token: grows each time that a worker opens it.
     """
 
-    def __init__(self, connection: Any, begin: str, loader: Loader, rejects: Rejects) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        begin: str,
+        loader: Loader,
+        rejects: Rejects,
+        fence: int,
+        sinks: StateOfSinks,
+    ) -> None:
         self._connection, self._begin = connection, begin
         self._loader, self._rejects = loader, rejects
+        self._sinks = sinks
+        self.fence = fence
         self._untouched = True
 
     def __getattr__(self, name: str) -> Any:
@@ -37,6 +51,8 @@ class Transaction:
         table: str,
         records: Iterable[Mapping[str, Any]] | Iterable[Sequence[Any]],
         columns: Sequence[str] | None = None,
+        *,
+        on_conflict: OnConflictOption | None = None,
     ) -> int:
         """Copy ``records`` into ``table``; the bad ones are quarantined in this transaction.
 
@@ -45,20 +61,36 @@ class Transaction:
             records: tuples in the order of the columns, or mappings by column name.
             columns: the columns to load; without them all of the table's but the generated ones
                 for tuples, and the first record's keys for mappings.
+            on_conflict: what becomes of a record whose key the table, or an earlier record, has:
+                None to quarantine it, ``"update"`` to update the row by the primary key,
+                ``"nothing"`` to pass over it, an ``OnConflict`` for everything else. The outcome
+                is that of loading the records one after the other: of several with one key the
+                last good one stays.
 
         Returns:
-            How many records were loaded.
+            How many records were loaded: all but the quarantined ones. With ``on_conflict`` this
+            counts each record that inserted, updated, or rightly changed nothing.
 
         Raises:
             MissingTableError: no such table or column.
+            InvalidConfigError: ``on_conflict`` doesn't fit the table, such as no unique index on
+                the columns that it names.
             TooManyBadRecordsError: the run's share of bad records passed its tolerance.
             asyncpg.PostgresError: what is not about a record: rights, disk, connection.
         """
         given: Sequence[Any] = records if isinstance(records, Sequence) else list(records)
-        rejections = await self._loader.load(self, table, given, columns)
+        rejections = await self._loader.load(self, table, given, columns, on_conflict)
         if rejections:
             await self._rejects(rejections, given)
         return len(given) - len(rejections)
+
+    def saved_state(self, name: str) -> Any:
+        """What a sink kept under ``name`` with the step's last commit; None at first."""
+        return self._sinks.saved.get(name)
+
+    def save_state(self, name: str, value: Any) -> None:
+        """Keep ``value`` (any JSON shape, small) under ``name`` with this batch's commit."""
+        self._sinks.changes[name] = value
 
     # -- for the loader and the unit of work ---------------------------------------------------
 

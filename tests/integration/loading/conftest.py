@@ -1,6 +1,7 @@
 import asyncpg
 import pytest
 
+from seawall.checkpoint.ledger import SinkState
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.transaction import Transaction
 
@@ -14,7 +15,7 @@ class Loading:
         self.connection, self.table = connection, table
         self.loader = Loader()
 
-    async def load(self, records, columns=None, *, after=None):
+    async def load(self, records, columns=None, *, after=None, on_conflict=None):
         """The rejections by record number; the transaction is committed."""
         told = {}
 
@@ -23,12 +24,12 @@ class Loading:
                 assert rejection.index not in told, "a record was rejected twice"
                 told[rejection.index] = rejection
 
-        transaction = Transaction(self.connection, BEGIN, self.loader, rejects)
+        transaction = Transaction(self.connection, BEGIN, self.loader, rejects, 1, SinkState({}))
         await transaction.begin()
         try:
             if after is not None:
                 await after(transaction)
-            loaded = await transaction.load(self.table, records, columns)
+            loaded = await transaction.load(self.table, records, columns, on_conflict=on_conflict)
         except BaseException:
             await transaction.rollback()
             raise

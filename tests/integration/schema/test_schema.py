@@ -12,6 +12,7 @@ from seawall.postgres import (
     quarantine_store,
     record_query_store,
     reprocess_store,
+    step_session,
 )
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
@@ -24,7 +25,7 @@ TABLES = {
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
     "fleet_tokens", "fleet_token_holders", "parked_calls", "quarantine_payload_chunks",
-    "quarantine_edits", "quarantine_purges", "quarantine_counts",
+    "checkpoint_leases", "checkpoint_history", "quarantine_edits", "quarantine_purges", "quarantine_counts",
 }  # fmt: skip
 
 COLUMNS = """
@@ -50,6 +51,8 @@ INSERT INTO seawall.runs (run_id, pipeline_id, status)
 SELECT 'r' || n, 'p' || n % 20, 'succeeded' FROM generate_series(1, 2000) n;
 INSERT INTO seawall.checkpoints (checkpoint_id, run_id, step)
 SELECT gen_random_uuid(), 'r' || n, s FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
+INSERT INTO seawall.checkpoint_leases (checkpoint_id, fence, owner, lease_until)
+SELECT checkpoint_id, 1, 'h:1', now() FROM seawall.checkpoints;
 INSERT INTO seawall.quarantined_records
     (record_id, quarantine_id, run_id, pipeline_id, step, payload, error_type, reason)
 SELECT gen_random_uuid(), gen_random_uuid(), 'r' || n % 2000, 'p', 'a', '{}', 'data', 'bad'
@@ -74,9 +77,14 @@ KEY = uuid.UUID(int=1)
 PLANS = {
     "position of a step": (checkpoint_store._LOAD, ("r7", "a", 0), "checkpoints_step"),
     "save of a batch": (
-        checkpoint_store._SAVE, (KEY, 1, 1, "1", 0, 0, 0, 0, 0), "checkpoints_pkey",
+        step_session._SAVE,
+        (KEY, 1, 1, "1", 0, 0, 0, 0, 0, None, None, None, None, 1), "checkpoints_pkey",
     ),
-    "settling of a commit": (checkpoint_store._SETTLE, (KEY,), "checkpoints_pkey"),
+    "renewal of a lease": (step_session._RENEW, (KEY, 1, 30.0), "checkpoint_leases_pkey"),
+    "who holds a step": (
+        checkpoint_store._HOLDER, ("r7", "a", 0), ("checkpoints_step", "checkpoint_leases_pkey"),
+    ),
+    "settling of a commit": (step_session._SETTLE, (KEY,), "checkpoints_pkey"),
     "quarantine of a step": (
         quarantine_store.BY_REASON, ("r7", "a", 0), "quarantined_records_run",
     ),
@@ -171,9 +179,11 @@ async def test_checkpoint_saves_stay_on_their_page(connection):
         "SELECT gen_random_uuid(), 'r', 's', n FROM generate_series(1, 300) n "
         "RETURNING checkpoint_id"
     )
-    save = in_schema(checkpoint_store._SAVE, "seawall")
+    save = in_schema(step_session._SAVE, "seawall")
     for n, row in enumerate(keys):
-        await connection.execute(save, row["checkpoint_id"], 0, 0, str(n), n, n, 0, 1, 0)
+        await connection.execute(
+            save, row["checkpoint_id"], 0, 0, str(n), n, n, 0, 1, 0, None, None, None, None, 1
+        )
     await connection.execute("SELECT pg_stat_force_next_flush()")
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     row = await connection.fetchrow(

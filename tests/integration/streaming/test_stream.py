@@ -169,7 +169,7 @@ async def test_checkpoint_older_worker_can_commit_nothing(
         async with old.checkpoint("r", "load") as stale:
             batches = stale.batches(numbers(30)(None), size=10, position=lambda r: r[0])
             batch = await anext(batches)
-            await new.stream(numbers(30), "numbers", **JOB)
+            await new.stream(numbers(30), "numbers", when_held="take", **JOB)
             with pytest.raises(StaleRunError, match="taken over"):
                 async with batch.transaction() as tx:
                     await tx.execute("CREATE TABLE never (n int)")
@@ -346,7 +346,7 @@ async def test_checkpoint_silent_worker_loses_its_locks_after_its_lease(
             old.stream(numbers(30), sink, retry_options={"max_retries": 0}, **JOB)
         )
         await frozen.wait()
-        await asyncio.wait_for(new.stream(numbers(30), "numbers", **JOB), 10)
+        await asyncio.wait_for(new.stream(numbers(30), "numbers", when_held="take", **JOB), 10)
         assert not task.done()
         with pytest.raises(Exception) as caught:
             await task

@@ -18,6 +18,8 @@ class Column:
         typmod: the type's length or precision as the catalog has it, -1 for none.
         domain: the domain's name as SQL, or None.
         labels: an enum's labels.
+        array_sql: the array of the type, without length or precision (a cast would cut off what
+            an assignment refuses); None where elements are no plain values.
     """
 
     number: int
@@ -30,6 +32,8 @@ class Column:
     domain: str | None
     domain_not_null: bool
     labels: frozenset[str] | None
+    identity_always: bool
+    array_sql: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,19 @@ class Target:
 
     Attributes:
         sql: its quoted, schema-qualified name.
+        kind: as ``pg_class`` has it: ``r`` an ordinary, ``p`` a partitioned table, ``v`` a view, …
         plain: an ordinary or partitioned table, which INSERT … SELECT fills as COPY does: no view,
             no rule, no trigger that may change or drop a row before it is checked.
+        plain_update: the same of an UPDATE.
     """
 
     oid: int
     schema: str
     name: str
     sql: str
+    kind: str
     plain: bool
+    plain_update: bool
     partitioned: bool
     columns: tuple[Column, ...]
 
@@ -104,20 +112,24 @@ class Constraints:
 
 _TABLE = """
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
-       c.relhasrules OR c.relrowsecurity OR EXISTS (
-           SELECT FROM pg_trigger t  -- 1 row, 2 before, 4 insert, 64 instead
+       c.relhasrules OR c.relrowsecurity AS special,
+       coalesce((SELECT bit_or(t.tgtype)  -- 1 row, 2 before, 4 insert, 16 update, 64 instead
+           FROM pg_trigger t
            WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-             AND t.tgtype & 5 = 5 AND t.tgtype & 66 <> 0) AS special
+             AND t.tgtype & 1 = 1 AND t.tgtype & 66 <> 0), 0) AS triggers
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass($1)
 """
 
 _COLUMNS = """
 SELECT a.attnum AS number, a.attname AS name, a.attnotnull AS not_null,
-       a.attgenerated <> '' AS generated,
+       a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity_always,
        coalesce(b.typname, t.typname) AS type_name,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
             ELSE format_type(a.atttypid, a.atttypmod) END AS type_sql,
+       CASE WHEN coalesce(b.typtype, t.typtype) IN ('b', 'e')
+                 AND coalesce(b.typcategory, t.typcategory) <> 'A'
+            THEN format_type(coalesce(b.oid, t.oid), -1) || '[]' END AS array_sql,
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod,
        CASE WHEN t.typtype = 'd' THEN format_type(a.atttypid, a.atttypmod) END AS domain,
        t.typtype = 'd' AND t.typnotnull AS domain_not_null,
@@ -196,15 +208,20 @@ async def describe(connection: Any, table: str) -> Target:
             domain=each["domain"],
             domain_not_null=each["domain_not_null"],
             labels=None if each["labels"] is None else frozenset(each["labels"]),
+            identity_always=each["identity_always"],
+            array_sql=each["array_sql"],
         )
         for each in await connection.fetch(_COLUMNS, row["oid"])
     )
+    plain = row["kind"] in ("r", "p") and not row["special"]
     return Target(
         oid=row["oid"],
         schema=row["schema"],
         name=row["name"],
         sql=f"{quote(row['schema'])}.{quote(row['name'])}",
-        plain=row["kind"] in ("r", "p") and not row["special"],
+        kind=row["kind"],
+        plain=plain and not row["triggers"] & 4,
+        plain_update=plain and not row["triggers"] & 16,
         partitioned=row["kind"] == "p",
         columns=columns,
     )

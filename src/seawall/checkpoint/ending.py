@@ -1,0 +1,82 @@
+"""Whether a step is to end before its source does: stopped in order, or taken over by another."""
+
+import logging
+from typing import Any
+
+from anyio.abc import TaskGroup
+
+from seawall.checkpoint.model import StepKey
+from seawall.checkpoint.reader import Reader
+from seawall.clock import Clock, Timer, call_later
+from seawall.errors import ShutdownError, StaleRunError
+
+_logger = logging.getLogger("seawall.checkpoint")
+
+
+class Ending:
+    """The end of one step, as its parts see it coming.
+
+    Args:
+        key: the step.
+        grace_seconds: how long the batch in flight may take once the step is stopped.
+    """
+
+    def __init__(self, key: StepKey, grace_seconds: float, clock: Clock) -> None:
+        self._key, self._grace_seconds, self._clock = key, grace_seconds, clock
+        self._readers: list[Reader] = []
+        self._reason: str | None = None
+        self._grace: Timer | None = None
+        self.lost: StaleRunError | None = None
+        self.was_cut = False
+
+    def interrupts(self, reader: Reader) -> None:
+        """Let ``reader`` end with the step."""
+        self._readers.append(reader)
+
+    def stop(self, reason: str, tasks: TaskGroup) -> None:
+        """Begin no further batch; after the grace the one in flight is rolled back."""
+        if self._reason is not None:
+            return
+        self._reason = reason
+        _logger.info("step %s of run %s stops: %s", self._key.step, self._key.run_id, reason)
+        self._interrupt()
+
+        def cut() -> None:
+            self.was_cut = True
+            tasks.cancel_scope.cancel()
+
+        self._grace = call_later(self._clock, self._grace_seconds, cut)
+
+    def lose(self, error: StaleRunError) -> None:
+        """The lease is another worker's."""
+        self.lost = error
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        for reader in self._readers:
+            reader.interrupt()
+
+    def check(self, position: Any) -> None:
+        """Refuse to go on where the step is to end.
+
+        Raises:
+            StaleRunError: another worker has the step.
+            ShutdownError: the step was stopped.
+        """
+        if self.lost is not None:
+            raise self.lost
+        if self._reason is not None:
+            raise self.shut_down(position, "all that was begun is committed")
+
+    def shut_down(self, position: Any, how: str) -> ShutdownError:
+        """The error that tells of the stop."""
+        key = self._key
+        return ShutdownError(
+            f"step {key.step!r} of run {key.run_id!r} was stopped by {self._reason}: {how}; "
+            f"position {position!r} is saved, start it again to go on"
+        )
+
+    def over(self) -> None:
+        """The step is left: nothing is to be cut any more."""
+        if self._grace is not None:
+            self._grace.cancel()
