@@ -8,6 +8,7 @@ Again: from the quarantine into the table of the flights, by its name and by a f
 against the COPY of the raw records. Rounds alternate, medians are compared.
 """
 
+import gc
 import sys
 
 import asyncpg
@@ -138,6 +139,8 @@ async def main():
                 )
             ]
             bench = Bench(connection, manager, common.flights(COUNT), names)
+            gc.collect()
+            gc.freeze()  # the source's records are not looked through again and again
             ways = {
                 "COPY of the encoded rows, a batch each": (bench.encoded, bench.copy_encoded, COUNT),
                 "COPY of the encoded rows, all at once": (
