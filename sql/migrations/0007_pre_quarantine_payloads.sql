@@ -12,6 +12,15 @@ COMMENT ON COLUMN quarantined_records.sealed IS 'The record compressed, encrypte
 COMMENT ON COLUMN quarantined_records.key_id IS 'The key that it is encrypted with; NULL where it is not encrypted.';
 COMMENT ON COLUMN quarantined_records.reasons IS 'Every fault found, with the offending values; NULL where these are encrypted with the record.';
 
+ALTER TABLE quarantine_edits
+    ALTER COLUMN payload DROP NOT NULL,
+    ADD COLUMN sealed bytea,
+    ADD COLUMN key_id text,
+    ADD CONSTRAINT quarantine_edits_one_payload CHECK (num_nonnulls(payload, sealed) = 1);
+ALTER TABLE quarantine_edits ALTER COLUMN sealed SET STORAGE EXTERNAL;
+COMMENT ON COLUMN quarantine_edits.sealed IS 'The payload before the edit, where it was sealed; whole, never in pieces.';
+COMMENT ON COLUMN quarantine_edits.key_id IS 'The key that it is encrypted with; NULL where it is not encrypted.';
+
 CREATE TABLE quarantine_payload_chunks (
     record_id uuid NOT NULL REFERENCES quarantined_records ON DELETE CASCADE,
     chunk int NOT NULL CHECK (chunk >= 0),

@@ -39,14 +39,18 @@ if TYPE_CHECKING:
     from seawall.errors import CodecError as CodecError
     from seawall.errors import DatabaseUnavailableError as DatabaseUnavailableError
     from seawall.errors import DeadlineExceededError as DeadlineExceededError
+    from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import MigrationError as MigrationError
+    from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
     from seawall.errors import NotStartedError as NotStartedError
     from seawall.errors import PayloadTooLargeError as PayloadTooLargeError
+    from seawall.errors import QuarantineError as QuarantineError
     from seawall.errors import QuarantineKeyError as QuarantineKeyError
     from seawall.errors import RateLimitedError as RateLimitedError
+    from seawall.errors import RecordRefusedError as RecordRefusedError
     from seawall.errors import RefusedError as RefusedError
     from seawall.errors import RetryBudgetExhaustedError as RetryBudgetExhaustedError
     from seawall.errors import SeawallError as SeawallError
@@ -57,13 +61,19 @@ if TYPE_CHECKING:
     from seawall.errors import StaleRunError as StaleRunError
     from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
+    from seawall.errors import TransactionEndedError as TransactionEndedError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
     from seawall.postgres.table_source import TableSource as TableSource
+    from seawall.quarantine.growth import QuarantineGrowth as QuarantineGrowth
+    from seawall.quarantine.processor import Discard as Discard
+    from seawall.quarantine.record import QuarantinedRecord as QuarantinedRecord
+    from seawall.quarantine.record import RecordFilter as RecordFilter
     from seawall.quarantine.reprocess import ReprocessMetrics as ReprocessMetrics
+    from seawall.quarantine.transfer import ImportReport as ImportReport
     from seawall.ratelimiter import RateLimiter as RateLimiter
     from seawall.records import Malformed as Malformed
     from seawall.records import RecordSource as RecordSource
@@ -93,17 +103,22 @@ _HOMES = {
     "config": "RecoveryConfig",
     "conflict": "OnConflict",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
-    "DatabaseUnavailableError DeadlineExceededError EmbeddedServerError InvalidConfigError "
-    "MigrationError MissingTableError NotStartedError PayloadTooLargeError QuarantineKeyError "
-    "RateLimitedError RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
-    "SourceChangedError SourceError StaleRunError StepError StepHeldError TooManyBadRecordsError "
-    "UnsupportedServerError",
+    "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
+    "InvalidConfigError MigrationError MissingProcessorError MissingTableError NotStartedError "
+    "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
+    "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
+    "SourceChangedError SourceError StaleRunError StepError StepHeldError "
+    "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "postgres.table_source": "TableSource",
+    "quarantine.growth": "QuarantineGrowth",
+    "quarantine.processor": "Discard",
+    "quarantine.record": "QuarantinedRecord RecordFilter",
     "quarantine.reprocess": "ReprocessMetrics",
+    "quarantine.transfer": "ImportReport",
     "ratelimiter": "RateLimiter",
     "records": "Malformed RecordSource",
     "retry": "CallRecord Jitter RetryBudget RetryInfo RetryPolicy RetryStrategy StopReason "

@@ -190,6 +190,54 @@ class SinkError(SeawallError):
     """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
 
 
+class QuarantineError(SeawallError):
+    """Raised when a quarantined record can't be edited, imported or run as asked; says why."""
+
+
+class MissingProcessorError(InvalidConfigError):
+    """Raised at the end of a reprocessing when records of some steps had no processor.
+
+    Those of the other steps are done by then.
+
+    Attributes:
+        steps: how many records of each step were left.
+        metrics: what was done, a ``ReprocessMetrics``.
+    """
+
+    def __init__(self, message: str, steps: dict[str, int], metrics: object) -> None:
+        super().__init__(message, steps, metrics)
+        self.steps, self.metrics = steps, metrics
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DiscardRecordError(SeawallError):
+    """Raised by a processor to give its record up for good; what it wrote for it is undone.
+
+    Its text says why, and is kept with the record.
+    """
+
+
+class RecordRefusedError(SeawallError):
+    """Raised inside a processor when ``tx.load`` meets a record that the table refuses.
+
+    Attributes:
+        sqlstate: the server's code, where there is one.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message, sqlstate)
+        self.sqlstate = sqlstate
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TransactionEndedError(SeawallError):
+    """Raised when a processor has ended the transaction that its record's outcome belongs to."""
+
+
 class QuarantineKeyError(SeawallError, LookupError):
     """Raised when a quarantined record's key is missing, or is another one than it was.
 

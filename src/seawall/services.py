@@ -32,14 +32,14 @@ from seawall.postgres.outbox_store import PostgresOutboxStore
 from seawall.postgres.parking_store import PostgresParkingStore
 from seawall.postgres.payload_store import PostgresPayloadStore
 from seawall.postgres.record_store import PostgresRecordStore
-from seawall.postgres.reprocess_store import PostgresReprocessStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.slice_store import PostgresSliceStore
 from seawall.postgres.step_store import PostgresStepStore
 from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
 from seawall.quarantine.payload import PayloadForm
-from seawall.quarantine.reprocess import Processor, RecordFilter, ReprocessMetrics, Reprocessor
+from seawall.quarantine.processor import Processor, check_processor
+from seawall.quarantine_desk import QuarantineDesk
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
@@ -47,6 +47,9 @@ from seawall.slices import FleetShares, SharedTokens
 from seawall.steps import Steps
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
+
+# So many records are worth a transaction of their own: encoded while the server takes those before.
+_MANY = 500
 
 # Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
 _inherited: list[object] = []
@@ -67,7 +70,7 @@ class Services:
     ) -> None:
         self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
-        self.processors: dict[str, Processor] = {}
+        self._processors: dict[str, Processor] = {}
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         # How records are stored, and what is masked: for every part that writes.
@@ -95,7 +98,13 @@ class Services:
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
         self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
-        self._reprocess_store = PostgresReprocessStore(self.database)
+        self._desk = QuarantineDesk(
+            self.database,
+            processors=self._processors,
+            classifier=self._classifier,
+            lease_seconds=self._config.lease_seconds,
+            form=self.form,
+        )
         self._payloads = PostgresPayloadStore(self.database, self.form)
         self.parking = ParkingLot(
             PostgresParkingStore(self.database),
@@ -211,29 +220,14 @@ class Services:
             masker=self.form.masker,
         )
 
-    async def reprocess(
-        self,
-        which: RecordFilter,
-        processor: Processor | None,
-        *,
-        size: int,
-        limit: int | None,
-        actor: str | None,
-    ) -> ReprocessMetrics:
-        """Run quarantined records again."""
-        self._opened()
-        runner = Reprocessor(
-            self._reprocess_store,
-            processors=self.processors,
-            classifier=self._classifier,
-            form=self.form,
-        )
-        return await runner.run(which, processor, size=size, limit=limit, actor=actor or _worker())
+    @property
+    def quarantine_desk(self) -> QuarantineDesk:
+        return self._opened()._desk  # noqa: SLF001 - this very object
 
-    async def discard(self, which: RecordFilter, reason: str, actor: str | None) -> int:
-        """Give quarantined records up."""
-        self._opened()
-        return await self._reprocess_store.discard(which, reason, actor or _worker())
+    def register_processor(self, step: str, processor: Processor) -> None:
+        """Reprocess the quarantined records of ``step`` by it, now or once this is started."""
+        check_processor(processor)
+        self._processors[step] = processor
 
     def share(self, part: SharedTokens) -> None:
         """Let a rate limiter or retry budget spend the fleet's tokens while this is started."""
@@ -292,7 +286,10 @@ class Services:
             quarantine_id=quarantine_id,
             form=self.form,
         )
-        await self._recorder.put(list(quarantine_store.tabled(rows)))
+        if len(records) >= _MANY:
+            await self._desk.set_aside(rows)
+        else:
+            await self._recorder.put(list(quarantine_store.tabled(rows)))
         return quarantine_id
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
@@ -300,8 +297,3 @@ class Services:
         return Scope(
             current.pipeline_id or self._pipeline_id, run_id or current.run_id, step or current.step
         )
-
-
-def _worker() -> str:
-    """Who did it, where nobody is named."""
-    return f"{HOST}:{os.getpid()}"

@@ -12,6 +12,8 @@ ARGUMENTS = {
     errors.RetryBudgetExhaustedError: ("billing", None),
     errors.ParkedError: ("send", UUID(int=7), 60.0),
     errors.QuarantineKeyError: ("no key", "2026"),
+    errors.MissingProcessorError: ("no processor", {"load": 3}, None),
+    errors.RecordRefusedError: ("refused", "23505"),
     errors.PayloadTooLargeError: ("too large", 5, 4),
     errors.TooManyBadRecordsError: ("too many", 5, 10, 0.1),
 }
@@ -40,6 +42,9 @@ def test_error_pickles_takes_notes_and_passes_through_context_managers(error):
         "key_id",
         "size",
         "limit",
+        "steps",
+        "metrics",
+        "sqlstate",
     ):
         assert getattr(copy, name, None) == getattr(error, name, None)
 

@@ -17,6 +17,9 @@ COLUMNS = (
     "reasons::text AS reasons"
 )
 
+# The same of quarantine_edits; the pieces of large ones are put together there.
+EDIT_COLUMNS = "payload::text AS payload, sealed, key_id, redacted"
+
 # Those that others work on are passed by, and met again in the next pass.
 _TO_ENCRYPT = f"""
 SELECT {COLUMNS} FROM {{schema}}.quarantined_records
@@ -34,8 +37,13 @@ WHERE q.record_id = n.record_id
 """
 
 _LEFT = """
-SELECT count(*) FROM {schema}.quarantined_records
-WHERE key_id IS DISTINCT FROM $1 AND NOT redacted
+SELECT (
+    SELECT count(*) FROM {schema}.quarantined_records
+    WHERE key_id IS DISTINCT FROM $1 AND NOT redacted
+) + (
+    SELECT count(*) FROM {schema}.quarantine_edits
+    WHERE key_id IS NOT NULL AND key_id IS DISTINCT FROM $1
+)
 """
 
 
@@ -72,6 +80,11 @@ def stored(row: Any) -> Stored:
         row["reason"],
         row["reasons"],
     )
+
+
+def edited(row: Any) -> Stored:
+    """The payload in a row with ``EDIT_COLUMNS``."""
+    return Stored(row["payload"], row["sealed"], row["key_id"], row["redacted"], "", None)
 
 
 async def whole(connection: Any, schema: str, record_id: UUID, part: Stored) -> Stored:

@@ -33,6 +33,16 @@ def cut(record_id: UUID, sealed: bytes) -> tuple[bytes, Iterator[tuple[UUID, int
     return _MARK + count.to_bytes(4, "big"), rows
 
 
+def divided(
+    record_id: UUID, sealed: bytes | None
+) -> tuple[bytes | None, list[tuple[UUID, int, bytes]]]:
+    """What stands in the record's own field, and the pieces' rows where it is too large."""
+    if sealed is None or len(sealed) <= LARGEST:
+        return sealed, []
+    head, rows = cut(record_id, sealed)
+    return head, list(rows)
+
+
 def is_head(sealed: bytes | None) -> bool:
     """Whether the payload is in pieces."""
     return sealed is not None and sealed[:1] == _MARK

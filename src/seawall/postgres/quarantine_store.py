@@ -92,13 +92,21 @@ def rows(
 
 
 async def write(connection: Any, schema: str, records: Iterable[tuple[Any, ...]]) -> None:
-    """Copy the rows; joins the connection's transaction, and needs one."""
-    whole: list[tuple[Any, ...]] = []
+    """Copy the rows; joins the connection's transaction, and needs one.
+
+    Rows that are made one by one are made while the server takes those before.
+    """
     parts: list[tuple[Any, ...]] = []
-    for table, row in tabled(records):
-        (whole if table == TABLE else parts).append(row)
+
+    def whole() -> Iterator[tuple[Any, ...]]:
+        for table, row in tabled(records):
+            if table == TABLE:
+                yield row
+            else:
+                parts.append(row)
+
     await connection.copy_records_to_table(
-        TABLE, schema_name=schema, columns=COLUMNS, records=whole
+        TABLE, schema_name=schema, columns=COLUMNS, records=whole()
     )
     if parts:
         await pieces.write(connection, schema, parts)

@@ -173,20 +173,23 @@ class Transaction:
 class Savepoint:
     """A part of a transaction that can fail alone; an exception undoes it and goes on."""
 
-    def __init__(self, connection: Any, outbox: OutboxWriter) -> None:
+    def __init__(self, connection: Any, outbox: OutboxWriter | None = None) -> None:
         self._connection, self._outbox = connection, outbox
 
     async def start(self) -> None:
-        await self._outbox.flush()
+        if self._outbox is not None:
+            await self._outbox.flush()
         # One name for all: the server takes the innermost.
         await self._connection.execute("SAVEPOINT seawall")
 
     async def commit(self) -> None:
-        await self._outbox.flush()
+        if self._outbox is not None:
+            await self._outbox.flush()
         await self._connection.execute("RELEASE SAVEPOINT seawall")
 
     async def rollback(self) -> None:
-        self._outbox.discard()
+        if self._outbox is not None:
+            self._outbox.discard()
         await self._connection.execute("ROLLBACK TO SAVEPOINT seawall; RELEASE SAVEPOINT seawall")
 
     async def __aenter__(self) -> Self:

@@ -92,6 +92,9 @@ def decode(text: str) -> Any:
     """
     try:
         tree = _from_json(text)
+        # Marks are keys that start with $: where no text does, there is none.
+        if '"$' not in text and "\\u" not in text:
+            return tree
         if type(tree) is dict and tree.keys() == _FORMAT_2 and tree["$format"] == 2:
             return _joined(tree["parts"])
         return _restored(tree)
@@ -316,7 +319,10 @@ def _restored(node: Any, parts: Sequence[Any] = ()) -> Any:
     for key in node:
         if key[:1] == "$":
             return _untagged(node, key, parts)
-    return {key: _restored(value, parts) for key, value in node.items()}
+    return {
+        key: value if type(value) in _PLAIN else _restored(value, parts)
+        for key, value in node.items()
+    }
 
 
 def _untagged(node: dict[str, Any], tag: str, parts: Sequence[Any]) -> Any:

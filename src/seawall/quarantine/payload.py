@@ -98,19 +98,38 @@ class PayloadForm:
             CodecError: it holds something that can't come back equal.
             PayloadTooLargeError: it is larger than ``max_bytes``.
         """
-        if self.keys is None and not self.redact:
-            text, told = encode(record), _told(reasons)
+        if self.keys is None and self.redact:
+            return self._redacted(record, reason, reasons)
+        return self._kept(encode(record), owner, reason, _told(reasons))
+
+    def seal_text(
+        self, text: str, owner: Owner, reason: str, reasons: Sequence[str] | None
+    ) -> Stored:
+        """The columns for a record that the codec has written out already.
+
+        Raises:
+            CodecError: the text is to be masked, and can't be read.
+            PayloadTooLargeError: it is larger than ``max_bytes``.
+        """
+        if self.keys is None and self.redact:
+            return self._redacted(decode(text), reason, reasons or ())
+        return self._kept(text, owner, reason, None if reasons is None else _told(reasons))
+
+    def _kept(self, text: str, owner: Owner, reason: str, told: str | None) -> Stored:
+        """The columns for a text that is stored whole."""
+        if self.keys is None:
             if len(text) <= self.compress_above:
                 return Stored(text, None, None, False, _masked(self.masker, reason), told)
             sealed = self._packed(text.encode(), 0)
             return Stored(None, sealed, None, False, _masked(self.masker, reason), told)
-        if self.keys is None:
-            return self._redacted(record, reason, reasons)
-        text, told = encode(record), _told(reasons)
         return Stored(
             None, self._encrypted(text, told, owner), self.keys.current, False,
             _without_values(_masked(self.masker, reason)), None,
         )  # fmt: skip
+
+    def text(self, stored: Stored, owner: Owner) -> str:
+        """The codec's text of a record; as for ``open``."""
+        return self._texts(stored, owner)[0]
 
     def open(self, stored: Stored, owner: Owner) -> Any:
         """The record that was sealed; of a redacted one, what is left of it.
@@ -121,10 +140,10 @@ class PayloadForm:
         """
         return decode(self._texts(stored, owner)[0])
 
-    def reasons(self, stored: Stored, owner: Owner) -> list[str]:
+    def reasons(self, stored: Stored, owner: Owner) -> list[str] | None:
         """Every fault of the record, with the offending values; as for ``open``."""
         told = self._texts(stored, owner)[1]
-        return [] if told is None else _from_json(told)
+        return None if told is None else _from_json(told)
 
     def resealed(self, stored: Stored, owner: Owner) -> Stored:
         """The same under the current key, without becoming a record in between.

@@ -1,68 +1,33 @@
 """Running quarantined records again: each taken by one reprocessor, each with one outcome."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 from uuid import UUID
 
 from seawall.classification import Classifier, default_classifier
-from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
-from seawall.errors import CodecError, InvalidConfigError, QuarantineKeyError
-from seawall.quarantine.payload import PLAIN, Owner, PayloadForm, Stored
-from seawall.text import recordable
+from seawall.errors import InvalidConfigError, MissingProcessorError
+from seawall.masking import Masker, default_masker
+from seawall.quarantine.processor import (
+    Attempt,
+    EachRecord,
+    Failures,
+    IntoTable,
+    Processor,
+    ReprocessBatch,
+    Runner,
+    check_processor,
+    shapes,
+)
+from seawall.quarantine.record import OPEN, RecordFilter
 
-Processor = Callable[[Any, Any], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordFilter:
-    """Which of a run's quarantined records; what is None is not asked.
-
-    Attributes:
-        run_id: the run that met them.
-        quarantine_id: the set that they were set aside in.
-        step: the step that met them.
-        reason: why, the whole text.
-        error_type: the kind of failure.
-        sqlstate: the server's code.
-    """
-
-    run_id: str
-    quarantine_id: UUID | None = None
-    step: str | None = None
-    reason: str | None = None
-    error_type: str | None = None
-    sqlstate: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakenRecord:
-    """A record that this reprocessor holds."""
-
-    record_id: UUID
-    run_id: str
-    step: str
-    stored: Stored
-
-    @property
-    def owner(self) -> Owner:
-        """What its payload is bound to."""
-        return (self.record_id, self.run_id, self.step)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One record's outcome: ``reprocessed`` or ``failed``, and why."""
-
-    record_id: UUID
-    outcome: str
-    error_type: str | None = None
-    exception_type: str | None = None
-    message: str | None = None
+_SIZE = 100  # records a transaction for a function: what is lost, and held, when one breaks
+_TABLE_SIZE = 5_000  # and for a table
+_SECONDS = Range(float, low_open=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +38,9 @@ class ReprocessMetrics:
         taken: records that it ran.
         reprocessed: those that succeeded.
         failed: those that failed again; they can be reprocessed later.
+        discarded: those that the processor gave up.
         redacted: stored masked, and left alone.
+        exhausted: left alone, since they were tried ``max_attempts`` times.
         failures: how many failed with which message.
         elapsed_seconds: how long it took.
     """
@@ -82,27 +49,44 @@ class ReprocessMetrics:
     reprocessed: int
     failed: int
     redacted: int
+    discarded: int = 0
+    exhausted: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     elapsed_seconds: float = 0.0
 
 
-class ReprocessBatch(Protocol):
-    """Records held in one transaction."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReprocessOptions:
+    """How records are run again.
 
-    records: list[TakenRecord]
-    connection: Any
+    Attributes:
+        actor: who does it.
+        size: records a transaction; 100 for a function and 5,000 for a table without it.
+        limit: records at the most.
+        max_attempts: leave records alone that were tried so often.
+        attempt_timeout: seconds for one record, which fails then.
+        columns: the table's columns, where the processor is a table.
+    """
 
-    def savepoint(self) -> AbstractAsyncContextManager[object]:
-        """A part of the transaction that can fail alone."""
-        ...
+    actor: str
+    size: int | None = None
+    limit: int | None = None
+    max_attempts: int | None = None
+    attempt_timeout: float | None = None
+    columns: Sequence[str] | None = None
 
-    async def whole(self, taken: TakenRecord) -> Stored:
-        """The record's payload, with what is stored elsewhere of it: one large one at a time.
+    def __post_init__(self) -> None:
+        for name in ("size", "max_attempts"):
+            if getattr(self, name) is not None:
+                Range(int, 1).check(name, getattr(self, name))
+        if self.limit is not None:
+            Range(int).check("limit", self.limit)
+        if self.attempt_timeout is not None:
+            _SECONDS.check("attempt_timeout", self.attempt_timeout)
 
-        Raises:
-            CodecError: a piece of it is missing.
-        """
-        ...
+
+class SettleableBatch(ReprocessBatch, Protocol):
+    """Records held in one transaction, and their outcomes written in it."""
 
     async def settle(self, attempts: list[Attempt], actor: str) -> None:
         """Write the outcomes; they stand when the batch is left."""
@@ -112,15 +96,54 @@ class ReprocessBatch(Protocol):
 class ReprocessStore(Protocol):
     """Where quarantined records are kept."""
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long a processor may be silent before the server ends its transaction."""
+        ...
+
     def take(
-        self, which: RecordFilter, after: UUID | None, limit: int
-    ) -> AbstractAsyncContextManager[ReprocessBatch]:
+        self, which: RecordFilter, after: UUID | None, limit: int, patience_seconds: float
+    ) -> AbstractAsyncContextManager[SettleableBatch]:
         """Hold records behind ``after``, that no other reprocessor holds; committed on leaving."""
         ...
 
-    async def redacted(self, which: RecordFilter) -> int:
-        """How many of them were stored masked."""
+    async def await_release(self, record_ids: Sequence[UUID], seconds: float) -> None:
+        """Wait until nobody holds the records, but for so long at the most."""
         ...
+
+    async def left_alone(self, which: RecordFilter, max_attempts: int | None) -> tuple[int, int]:
+        """How many of them were stored masked, and how many were tried too often."""
+        ...
+
+    async def by_step(self, which: RecordFilter) -> dict[str, int]:
+        """How many of them, not counting those stored masked, there are of each step."""
+        ...
+
+
+Work = Callable[[], Awaitable[list[Attempt] | None]]
+Retrying = Callable[[Work], Awaitable[list[Attempt] | None]]
+
+
+async def _once(work: Work) -> list[Attempt] | None:
+    return await work()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was done so far in one call."""
+
+    left: int | None
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def add(self, attempts: list[Attempt]) -> None:
+        self.outcomes.update(each.outcome for each in attempts)
+        self.failures.update(each.message or "" for each in attempts if each.outcome == "failed")
+        if self.left is not None:
+            self.left -= len(attempts)
+
+    def next_size(self, size: int) -> int:
+        return size if self.left is None else min(size, self.left)
 
 
 class Reprocessor:
@@ -130,8 +153,9 @@ class Reprocessor:
         store: where they are.
         processors: by step, for records without a processor given.
         classifier: decides the error type of a failure.
+        masker: masks secrets in what is told of failures.
+        retrying: runs a batch, again where its connection died.
         clock: measures the time that it took.
-        form: opens their payloads.
     """
 
     def __init__(
@@ -140,92 +164,132 @@ class Reprocessor:
         *,
         processors: Mapping[str, Processor] | None = None,
         classifier: Classifier = default_classifier,
+        masker: Masker = default_masker,
+        retrying: Retrying = _once,
         clock: Clock = SYSTEM_CLOCK,
-        form: PayloadForm = PLAIN,
     ) -> None:
-        self._form = form
         self._store, self._processors = store, processors if processors is not None else {}
-        self._classifier, self._clock = classifier, clock
+        self._failures = Failures(classifier, masker)
+        self._retrying, self._clock = retrying, clock
 
     async def run(
-        self,
-        which: RecordFilter,
-        processor: Processor | None,
-        *,
-        size: int = 100,
-        limit: int | None = None,
-        actor: str,
+        self, which: RecordFilter, processor: Processor | None, options: ReprocessOptions
     ) -> ReprocessMetrics:
-        """Run each record once, ``size`` of them in a transaction.
+        """Run each record once, some of them in a transaction.
 
         What the processor writes through the connection that it is given commits with the record's
         outcome, so that it is there exactly once.
 
         Raises:
-            InvalidConfigError: there is no processor for a record's step.
-            QuarantineKeyError: a record's key is not here; it and its batch stay as they were.
+            InvalidConfigError: an option can't be.
+            MissingProcessorError: there is no processor for some steps; the others' are done.
+            TransactionEndedError: the processor has ended the transaction by itself.
         """
-        Range(int, 1).check("size", size)
-        started, outcomes, failures = self._clock.monotonic(), Counter[str](), Counter[str]()
-        async for attempts in self._attempts(which, processor, size, limit, actor):
-            outcomes.update(each.outcome for each in attempts)
-            failures.update(each.message or "" for each in attempts if each.outcome == "failed")
-        return ReprocessMetrics(
-            taken=outcomes.total(),
-            reprocessed=outcomes["reprocessed"],
-            failed=outcomes["failed"],
-            redacted=await self._store.redacted(which),
-            failures=dict(failures.most_common(20)),
+        started = self._clock.monotonic()
+        which = _open_ones(which)
+        tally = _Tally(options.limit)
+        missing: dict[str, int] = {}
+        if processor is not None:
+            check_processor(processor)
+            await self._all(which, processor, options, tally)
+        else:
+            missing = await self._registered(which, options, tally)
+        redacted, exhausted = await self._store.left_alone(which, options.max_attempts)
+        metrics = ReprocessMetrics(
+            taken=tally.outcomes.total(),
+            reprocessed=tally.outcomes["reprocessed"],
+            failed=tally.outcomes["failed"],
+            discarded=tally.outcomes["discarded"],
+            redacted=redacted,
+            exhausted=exhausted,
+            failures=dict(tally.failures.most_common(20)),
             elapsed_seconds=self._clock.monotonic() - started,
         )
+        if missing:
+            raise MissingProcessorError(_missing(missing), missing, metrics)
+        return metrics
 
-    async def _attempts(
+    async def _registered(
+        self, which: RecordFilter, options: ReprocessOptions, tally: _Tally
+    ) -> dict[str, int]:
+        """Run the records of every step by its own processor; the steps that have none."""
+        missing: dict[str, int] = {}
+        for step, count in (await self._store.by_step(which)).items():
+            processor = self._processors.get(step)
+            if processor is None:
+                missing[step] = count
+            else:
+                await self._all(replace(which, step=step), processor, options, tally)
+        return missing
+
+    async def _all(
         self,
         which: RecordFilter,
-        processor: Processor | None,
-        size: int,
-        limit: int | None,
-        actor: str,
+        processor: Processor,
+        options: ReprocessOptions,
+        tally: _Tally,
+    ) -> None:
+        async for attempts in self._batches(which, processor, options, tally):
+            tally.add(attempts)
+
+    async def _batches(
+        self,
+        which: RecordFilter,
+        processor: Processor,
+        options: ReprocessOptions,
+        tally: _Tally,
     ) -> AsyncIterator[list[Attempt]]:
+        if options.max_attempts is not None:
+            below = min(options.max_attempts, which.attempts_below or options.max_attempts)
+            which = replace(which, attempts_below=below)
+        # A silent transaction is ended by the server: a record's time ends before, so that the
+        # record fails and not its whole batch.
+        seconds = options.attempt_timeout or self._store.patience_seconds * 0.8
+        runner = self._runner(processor, options, seconds)
+        size = options.size or (_TABLE_SIZE if isinstance(processor, str) else _SIZE)
+        patience = max(self._store.patience_seconds, seconds * 1.25)
         after: UUID | None = None
-        left = limit
-        while left is None or left > 0:
-            wanted = size if left is None else min(size, left)
-            async with self._store.take(which, after, wanted) as batch:
-                if not batch.records:
-                    return
-                attempts = [await self._attempt(batch, each, processor) for each in batch.records]
-                await batch.settle(attempts, actor)
-                after = batch.records[-1].record_id
-            if left is not None:
-                left -= len(attempts)
+        while (wanted := tally.next_size(size)) > 0:
+            held: list[UUID] = []
+
+            async def batch(
+                after: UUID | None = after, wanted: int = wanted, held: list[UUID] = held
+            ) -> list[Attempt] | None:
+                if held:  # by a try whose connection died, of which the server may not know yet
+                    await self._store.await_release(held, patience)
+                async with self._store.take(which, after, wanted, patience) as taken:
+                    held[:] = [each.record_id for each in taken.records]
+                    if not taken.records:
+                        return None
+                    attempts = await runner(taken)
+                    await taken.settle(attempts, options.actor)
+                    return attempts
+
+            attempts = await self._retrying(batch)
+            if attempts is None:
+                return
+            after = attempts[-1].record_id
             yield attempts
 
-    async def _attempt(
-        self, batch: ReprocessBatch, taken: TakenRecord, processor: Processor | None
-    ) -> Attempt:
-        run = processor if processor is not None else self._processors.get(taken.step)
-        if run is None:
-            raise InvalidConfigError(
-                f"step {taken.step!r}: has no processor; give one, or register it for the step"
-            )
-        try:
-            record = self._form.open(await batch.whole(taken), taken.owner)
-            async with batch.savepoint():
-                await run(batch.connection, record)
-        except QuarantineKeyError:
-            raise  # nothing is wrong with the record: it waits for its key
-        except Exception as error:
-            if batch.connection.is_closed():
-                raise
-            return Attempt(
-                record_id=taken.record_id,
-                outcome="failed",
-                error_type=self._kind(error),
-                exception_type=type(error).__qualname__,
-                message=recordable(text_of(error), self._form.masker),
-            )
-        return Attempt(record_id=taken.record_id, outcome="reprocessed")
+    def _runner(self, processor: Processor, options: ReprocessOptions, seconds: float) -> Runner:
+        if isinstance(processor, str):
+            return IntoTable(processor, options.columns, self._failures)
+        return EachRecord(processor, self._failures, seconds)
 
-    def _kind(self, error: Exception) -> str:
-        return "data" if isinstance(error, CodecError) else self._classifier.classify(error).value
+
+def _open_ones(which: RecordFilter) -> RecordFilter:
+    if which.status is None:
+        return replace(which, status=OPEN)
+    settled = sorted(set(which.status) - set(OPEN))
+    if settled:
+        raise InvalidConfigError(
+            f"status={', '.join(settled)}: only pending and failed records can be reprocessed"
+        )
+    return which
+
+
+def _missing(steps: Mapping[str, int]) -> str:
+    return (
+        f"step {shapes(steps)} has no processor: give one, or register it for the step; the "
+        "records of all other steps are done"
+    )

@@ -12,11 +12,15 @@ from seawall.postgres import (
     outbox_store,
     payload_store,
     quarantine_store,
+    record_query_store,
+    reprocess_store,
     step_session,
     step_store,
 )
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
+from seawall.postgres.record_filter import filtered
+from seawall.quarantine.record import OPEN, RecordFilter
 
 TABLES = {
     "error_details", "checkpoints", "quarantined_records", "circuit_breaker_states",
@@ -25,7 +29,8 @@ TABLES = {
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
     "fleet_tokens", "fleet_token_holders", "parked_calls", "checkpoint_leases",
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
-    "quarantine_payload_chunks",
+    "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
+    "quarantine_counts",
 }  # fmt: skip
 
 COLUMNS = """
@@ -57,6 +62,8 @@ INSERT INTO seawall.quarantined_records
     (record_id, quarantine_id, run_id, pipeline_id, step, payload, error_type, reason)
 SELECT gen_random_uuid(), gen_random_uuid(), 'r' || n % 2000, 'p', 'a', '{}', 'data', 'bad'
 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.quarantine_attempts (attempt_id, record_id, outcome)
+SELECT gen_random_uuid(), record_id, 'failed' FROM seawall.quarantined_records;
 INSERT INTO seawall.error_details
     (error_id, occurred_at, pipeline_id, run_id, error_type, exception_type, message, fingerprint)
 SELECT (lpad(to_hex(1767225600000 + n * 250000), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid,
@@ -103,6 +110,26 @@ PLANS = {
     "look at a step": (step_store._LOOK, ("r7", "a"), "run_steps_pkey"),
     "quarantined records to encrypt": (
         payload_store._TO_ENCRYPT, ("new", KEY, 100), "quarantined_records_pkey",
+    ),
+    "records to reprocess": (
+        *filtered(
+            reprocess_store._TAKE, "seawall", RecordFilter(run_id="r7", status=OPEN), KEY, 100
+        ),
+        "quarantined_records_run",
+    ),
+    "page of a run's records": (
+        *filtered(record_query_store._LIST, "seawall", RecordFilter(run_id="r7"), None, 100),
+        "quarantined_records_run",
+    ),
+    "next page of all records": (
+        *filtered(record_query_store._LIST, "seawall", RecordFilter(), KEY, 100),
+        "quarantined_records_pkey",
+    ),
+    "one record of a page": (
+        record_query_store._HISTORY, ([KEY],), "quarantine_attempts_record",
+    ),
+    "oldest open record": (
+        record_query_store._OLDEST, ("p", KEY), "quarantined_records_pkey",
     ),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
