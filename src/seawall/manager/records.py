@@ -44,8 +44,8 @@ class RecordMethods(Base):
 
         Args:
             run_id: the run they belong to.
-            bad_data: a list (or iterator) of records, a DataFrame (pandas or polars; a row each), or
-                one record (mapping, tuple, text, …).
+            bad_data: a list (or iterator) of records, a DataFrame (pandas or polars; a row each),
+                or one record (mapping, tuple, text, …).
             error_reason: why; the same text for the same fault, so that it can be counted.
             error_type: what kind of failure.
             step: where; the current step without it.
