@@ -82,7 +82,9 @@ class Services:
 
     def _prepare(self) -> None:
         self.database = self._make_database()
-        self.checkpoints = Checkpoints(self.database, self._pipeline_id, self._config, self._opened)
+        self.checkpoints = Checkpoints(
+            self.database, self._pipeline_id, self._config, self._opened, self.form
+        )
         self._runs = PostgresRunStore(self.database)
         self._steps = PostgresStepStore(self.database)
         self._outbox = PostgresOutboxStore(self.database)

@@ -226,6 +226,14 @@ def test_value_that_cannot_come_back_is_refused_with_path_type_and_advice(
         encode(record)
 
 
+def test_key_that_only_equals_a_plain_one_is_refused_too():
+    """Records with the same keys are known by them, and a subclass's are equal."""
+    assert decode(encode({"a": 1})) == {"a": 1}
+    key = type("Key", (str,), {})("a")
+    with pytest.raises(CodecError, match=r"Key.*str\(\)"):
+        encode({key: 1})
+
+
 def test_numpy_like_scalar_is_refused_with_its_own_advice():
     numpy_like = type("float64", (float,), {"tolist": lambda self: 1.0, "__module__": "numpy"})
     with pytest.raises(CodecError, match=r"numpy\.float64: convert it with \.tolist"):

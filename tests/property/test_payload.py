@@ -133,6 +133,24 @@ def test_nothing_of_an_encrypted_record_is_readable_beside_it():
     assert stored.reason == "ValueError: invalid literal: '…'"
 
 
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ('null value in column "dep_time" of relation "flights" violates not-null constraint',) * 2,
+        ('duplicate key value violates unique constraint "flights_pkey"',) * 2,
+        ('invalid input value for enum mood: "Ada"', "invalid input value for enum mood: '…'"),
+        ('ValueError: \'Ada\' and "Bob" at column "x"', "ValueError: '…' and '…' at column \"x\""),
+    ],
+)
+def test_reason_beside_an_encrypted_record_keeps_names_and_no_values(reason, kept):
+    """Records are still counted by what was wrong, and where."""
+    whose = owner()
+    assert FORMS["encrypted"].seal({}, whose, reason, []).reason == kept
+    plain = PLAIN.seal({}, whose, reason, [])
+    assert plain.reason == reason
+    assert FORMS["encrypted"].resealed(plain, whose).reason == kept
+
+
 def test_record_without_its_key_names_the_key():
     whose = owner()
     stored = FORMS["encrypted"].seal({"a": 1}, whose, "why", [])

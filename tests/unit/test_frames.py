@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal as assert_pandas
 from polars.testing import assert_frame_equal as assert_polars
 
@@ -257,6 +259,79 @@ def test_row_is_masked_by_the_names_of_its_columns():
     (row,) = records_of(pd.DataFrame({"user": ["a"], "password": ["hunter2"], "email": ["a@b"]}))
     masked = Masker(extra_keys=["email"]).mask_value(row)
     assert masked == {"user": "a", "password": "***", "email": "***"}
+
+
+INTS = st.none() | st.integers(-(2**63), 2**63 - 1)
+CELLS = {
+    "Int64": INTS.map(lambda value: NA if value is None else value),
+    "float64": st.floats(),
+    "float32": st.floats(width=32),
+    "boolean": st.sampled_from([True, False, NA]),
+    "str": st.none() | st.text(st.characters(exclude_categories=()), max_size=5),
+    "object": st.none()
+    | st.booleans()
+    | st.floats()
+    | st.binary(max_size=3)
+    | st.lists(st.integers()),
+    "datetime64[ns]": INTS.map(lambda value: np.datetime64(value or NAT, "ns")),
+    "datetime64[us]": INTS.map(lambda value: np.datetime64(value or NAT, "us")),
+    "timedelta64[ms]": INTS.map(lambda value: np.timedelta64((value or 0) // 1000, "ms")),
+}
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.data(), st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=4), st.integers(1, 5)
+)
+def test_pandas_frame_of_any_values_comes_back(data, kinds, height):
+    columns = {}
+    for place, kind in enumerate(kinds):
+        cells = data.draw(st.lists(CELLS[kind], min_size=height, max_size=height))
+        if kind.startswith(("datetime", "timedelta")):
+            columns[place] = pd.Series(np.array(cells, dtype=kind))
+        elif kind == "object":
+            columns[place] = pd.Series(cells, dtype=object, index=range(height))
+        else:
+            columns[place] = pd.Series(cells, dtype=kind)
+    frame = pd.DataFrame(columns)
+    again = back(frame)
+    assert_pandas(again, frame, check_column_type=False)
+    for name in frame:
+        assert [repr(each) for each in again[name]] == [repr(each) for each in frame[name]]
+
+
+POLARS_CELLS = {
+    "Int64": (pl.Int64, st.integers(-(2**63), 2**63 - 1)),
+    "Float64": (pl.Float64, st.floats()),
+    "String": (pl.String, st.text(max_size=5)),
+    "List": (pl.List(pl.String), st.lists(st.none() | st.text(max_size=3), max_size=3)),
+    "Binary": (pl.Binary, st.binary(max_size=3)),
+}
+PHYSICAL = {
+    "Datetime": (pl.Datetime("ns"), st.integers(-(2**63), 2**63 - 1)),
+    "Micros": (pl.Datetime("us", "Europe/Berlin"), st.integers(-(2**59), 2**59)),
+    "Duration": (pl.Duration("ms"), st.integers(-(2**50), 2**50)),
+    "Time": (pl.Time, st.integers(0, 86_400 * 10**9 - 1)),
+}
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.data(),
+    st.lists(st.sampled_from(sorted(POLARS_CELLS | PHYSICAL)), min_size=1, max_size=4, unique=True),
+    st.integers(1, 5),
+)
+def test_polars_frame_of_any_values_comes_back(data, kinds, height):
+    columns = []
+    for kind in kinds:
+        dtype, cells = (POLARS_CELLS | PHYSICAL)[kind]
+        values = data.draw(st.lists(st.none() | cells, min_size=height, max_size=height))
+        made = pl.Series(kind, values, dtype=pl.Int64 if kind in PHYSICAL else dtype)
+        columns.append(made.cast(dtype))
+    frame = pl.DataFrame(columns)
+    again = back(frame)
+    assert again.schema == frame.schema
+    assert_polars(again, frame, check_exact=True)
 
 
 def test_neither_library_is_imported_for_who_does_not_use_it():

@@ -52,7 +52,8 @@ class RecordMethods(Base):
 
         Args:
             run_id: the run they belong to.
-            bad_data: a list (or iterator) of records, or one record (mapping, tuple, text, …).
+            bad_data: a list (or iterator) of records, a DataFrame (pandas or polars; a row each),
+                or one record (mapping, tuple, text, …).
             error_reason: why; the same text for the same fault, so that it can be counted.
             error_type: what kind of failure.
             step: where; the current step without it.
@@ -63,6 +64,7 @@ class RecordMethods(Base):
 
         Raises:
             CodecError: a record can't be stored so that it comes back equal.
+            PayloadTooLargeError: a record is above ``quarantine_max_bytes``; none was written.
         """
         return await self._services.quarantine(
             run_id, bad_data, error_reason, error_type, step=step, positions=positions

@@ -48,6 +48,7 @@ __all__ = ["decode", "encode", "preview", "register"]
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder(strict=True).decode
 _PLAIN = frozenset({str, int, bool, type(None)})
+_TEXT = frozenset({str})
 _MALFORMED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 _DEEPEST = 100
 _SHALLOW = 8  # containers a part, where the caller's own stack is nearly used up
@@ -130,7 +131,8 @@ def _flat(record: Any) -> Any:
     kind = type(record)
     if kind is dict:
         keys = tuple(record)
-        if keys not in _known_keys:
+        # Their types each time: a subclass of str is equal to what is known.
+        if keys not in _known_keys or not _TEXT.issuperset(map(type, keys)):
             _check_keys(keys)
         tree = record
         for key, value in record.items():

@@ -32,7 +32,11 @@ _COMPRESSED, _ENCRYPTED = 1, 2
 _LEVEL = 1  # what zlib gains above it costs more time than the bytes are worth
 _LONGEST_REASON = 16_384  # characters; the record itself is kept whole
 _CACHED_REASON = 1_000  # characters; longer ones are rarely the same twice
-_QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*\"""")
+# Quoted text in a reason: a value, but where the server names what it is about.
+_QUOTED = re.compile(
+    r"""((?:column|relation|table|constraint|domain|index|partition) "[^"\n]*")"""
+    r"""|'[^'\n]*'|"[^"\n]*\""""
+)
 
 _json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder(list[str]).decode
@@ -241,7 +245,7 @@ def _cached_mask(masker: Masker, reason: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def _without_values(reason: str) -> str:
     """The reason beside an encrypted record: what it quotes may be a value of the record."""
-    return _QUOTED.sub("'…'", reason)
+    return _QUOTED.sub(lambda match: match[1] or "'…'", reason)
 
 
 def masker_of(config: RecoveryConfig) -> Masker:
