@@ -163,6 +163,12 @@ class Reader:
             # Not raised here: the batches before it are still good, and `take` is where the
             # user's code can see it.
             self._error = error
+        except BaseException as error:
+            # Whoever still asks (the source itself was cancelled) must not take it for the end.
+            self._error = CheckpointError(
+                f"the source was cut off by {type(error).__name__} before its end"
+            )
+            raise
         finally:
             self._ended = True
             self._filled.set()

@@ -198,10 +198,11 @@ _SEAWALL: _Table = {
     "seawall.errors": {
         _TRANSIENT: (
             "RefusedError DeadlineExceededError AttemptTimeoutError DatabaseUnavailableError"
+            " StepHeldError"
         ),
         _CONFIGURATION: (
             "InvalidConfigError NotStartedError StaleRunError CheckpointError MissingTableError"
-            " UnsupportedServerError MigrationError"
+            " UnsupportedServerError MigrationError ShutdownError"
         ),
         _DATA: "TooManyBadRecordsError CodecError",
         _SYSTEM: "EmbeddedServerError",
