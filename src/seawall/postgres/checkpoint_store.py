@@ -21,9 +21,10 @@ from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
 from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres.database import Database
+from seawall.postgres.lease import LEASE, is_left_behind
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
-from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming, is_left_behind
+from seawall.postgres.step_session import PostgresStepSession, StepTiming
 from seawall.quarantine import codec
 
 _logger = logging.getLogger("seawall.checkpoint")
@@ -155,19 +156,33 @@ class PostgresCheckpointStore:
     async def _try(
         self, key: StepKey, request: OpenRequest, pipeline: str
     ) -> PostgresStepSession | _Holder:
-        connection = await self.database.connect()
-        opened: PostgresStepSession | _Holder | None = None
+        connection, session = await self.database.connect(), None
         try:
             if request.when_held != WhenHeld.TAKE:
                 # Without a lock at first: those who wait must not be in a working batch's way.
-                opened = await self._holder(connection, key)
-            if opened is None:
-                # Whatever the user's default isolation: behind the lock, the last one's work shows.
-                async with connection.transaction(isolation="read_committed"):
-                    opened = await self._take(connection, key, request, pipeline)
-            return opened
+                holder = await self._holder(connection, key)
+                if holder is not None:
+                    return holder
+            # Whatever the user's default isolation: behind the lock, the last one's work shows.
+            async with connection.transaction(isolation="read_committed"):
+                taken = await self._take(connection, key, request, pipeline)
+            if isinstance(taken, _Holder):
+                return taken
+            # Only now is it open: where COMMIT was not answered, the lease is one left behind.
+            state, set_aside_first = taken
+            session = PostgresStepSession(
+                self.database,
+                connection,
+                self._timing,
+                pipeline,
+                key,
+                state,
+                set_aside_first=set_aside_first,
+                clock=self._clock,
+            )
+            return session
         finally:
-            if not isinstance(opened, PostgresStepSession):
+            if session is None:
                 await self.database.release(connection)
 
     async def _holder(self, connection: Any, key: StepKey) -> _Holder | None:
@@ -179,7 +194,7 @@ class PostgresCheckpointStore:
 
     async def _take(
         self, connection: Any, key: StepKey, request: OpenRequest, pipeline: str
-    ) -> PostgresStepSession | _Holder:
+    ) -> tuple[StepState, bool] | _Holder:
         schema, me = self.database.schema, owner()
         await connection.execute(
             in_schema(_ENSURE_RUN, schema), key.run_id, pipeline, me.host, me.pid
@@ -229,16 +244,7 @@ class PostgresCheckpointStore:
             start_count=row["start_count"] + 1,
             silent_starts=row["starts_without_commit"] + 1,
         )
-        return PostgresStepSession(
-            self.database,
-            connection,
-            self._timing,
-            pipeline,
-            key,
-            state,
-            set_aside_first=plan.set_aside,
-            clock=self._clock,
-        )
+        return state, plan.set_aside
 
     # -- the plain form ------------------------------------------------------------------------
 
@@ -319,7 +325,10 @@ def _upgraded(key: StepKey, request: OpenRequest, saved: int, progress: Progress
             f"{what}, this worker's is {request.state_version}: pass upgrade=(version, progress) "
             "-> progress"
         )
-    return request.upgrade(saved, progress)
+    upgraded = request.upgrade(saved, progress)
+    if not isinstance(upgraded, Progress):
+        raise CheckpointError(f"{what}: upgrade returned {upgraded!r:.80}, not a Progress")
+    return upgraded
 
 
 def _progress(row: Any) -> Progress:
