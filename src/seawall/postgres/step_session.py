@@ -228,9 +228,17 @@ class PostgresStepSession:
             raise self._stale()
 
     async def release(self, *, finished: bool) -> None:
-        connection = await self._lanes[0].usable()
         query, state = in_schema(_RELEASE, self.database.schema), self.state
-        await connection.execute(query, state.checkpoint_id, state.fence, finished)
+        lane = self._lanes[0]
+        try:
+            connection = await lane.usable()
+            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+            # A connection that broke meanwhile is found out by its use; another may do.
+            connection = await lane.usable()
+            await connection.execute(query, state.checkpoint_id, state.fence, finished)
 
     async def quarantined_by_reason(self) -> dict[str, int]:
         key = self._key
