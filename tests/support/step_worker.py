@@ -5,6 +5,7 @@
 Modes:
     load        to the end
     hold        prints "in batch" inside the second batch, and stays there for ARGUMENT seconds
+    slow        prints "in batch" inside every batch, and takes ARGUMENT milliseconds for each
     die         ends itself with os._exit whenever it comes to record ARGUMENT
     kill        the same by SIGKILL
     block       its source blocks for ever behind record ARGUMENT
@@ -53,6 +54,9 @@ def sink(mode, size, argument):
         if mode == "hold" and batch.first_position == size + 1:
             say("in batch")
             await asyncio.sleep(argument)
+        if mode == "slow":
+            say("in batch")
+            await asyncio.sleep(argument / 1000)
 
     return handler
 

@@ -190,7 +190,7 @@ class PostgresStepSession:
         give_up_at = self._clock.monotonic() + _SETTLE_FOR
         while True:
             try:
-                async with self.database.acquire() as connection:
+                async with self.database.spare() as connection:
                     async with connection.transaction(isolation="read_committed"):
                         row = await connection.fetchrow(query, self.state.checkpoint_id)
                 break
@@ -209,7 +209,7 @@ class PostgresStepSession:
     async def renew(self) -> None:
         if self._clock.monotonic() - self._renewed_at < self.timing.lease_seconds / 4:
             return  # a commit has done so
-        async with self.database.acquire() as connection:
+        async with self.database.spare() as connection:
             await self._renew(connection)
 
     async def _renew(self, connection: Any) -> None:
@@ -256,7 +256,7 @@ class PostgresStepSession:
         if first.is_idle:
             return await _rows(await first.usable(), query, values)
         # Asked in the middle of a batch, whose connection is not to be touched.
-        async with self.database.acquire() as other:
+        async with self.database.spare() as other:
             return await _rows(other, query, values)
 
     async def aclose(self) -> None:

@@ -205,6 +205,21 @@ async def test_lease_is_renewed_while_a_long_batch_works(make_manager, connectio
     assert await connection.fetchval("SELECT count(*) FROM numbers") == 1
 
 
+async def test_lease_is_renewed_though_all_of_the_pool_is_at_work(make_manager, connection):
+    async with make_manager(lease_seconds=1, pool_size=2) as manager, make_manager() as other:
+        async with manager.checkpoint("r", "a") as a, manager.checkpoint("r", "b") as b:
+            for step in (a, b):
+                batch = await anext(step.batches([(1, "w")]))
+                await batch.transaction().__aenter__()
+            for _ in range(3):
+                await asyncio.sleep(0.5)
+                assert (await a.report()).batches == 0
+            for name in ("a", "b"):
+                with pytest.raises(StepHeldError):
+                    async with other.checkpoint("r", name, when_held="fail"):
+                        pass
+
+
 async def test_lease_release_with_the_server_away_says_so(make_manager, connection, database_dsn):
     async with Proxy(target_of(database_dsn)) as proxy:
         async with make_manager(through(database_dsn, proxy.port), connect_timeout=1) as manager:
