@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import random
 
 import pytest
 
 from seawall import InvalidConfigError, TooManyBadRecordsError
+from seawall.checkpoint import Batch
 from seawall.records import Malformed
 from support.proxy import Proxy, target_of, through
 
@@ -224,3 +226,86 @@ async def test_transaction_commit_that_hangs_is_settled(
         await connection.execute("DROP TRIGGER slow ON numbers")
         await manager.stream(numbers(40), "numbers", **JOB)
     await ledger.check(40)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_stream_batches_are_freed_without_the_garbage_collector(
+    make_manager, connection, numbers, concurrency
+):
+    """C4: no more of them than are in flight, also where some were retried or had bad records."""
+    most = 0
+    failures = {31, 91}
+
+    async def sink(tx, batch):
+        nonlocal most
+        await tx.load("numbers", batch.records)
+        most = max(most, sum(isinstance(each, Batch) for each in gc.get_objects()))
+        if batch.first_position in failures:
+            failures.discard(batch.first_position)
+            raise OSError("again")
+
+    async with make_manager() as manager:
+        gc.collect()
+        gc.disable()
+        try:
+            await manager.stream(numbers(400, {5, 155}), sink, concurrency=concurrency, **JOB)
+        finally:
+            gc.enable()
+    assert 1 <= most <= 2 * concurrency
+
+
+async def test_acknowledged_batches_are_freed_without_the_garbage_collector(
+    make_manager, connection, numbers
+):
+    most = 0
+    async with make_manager() as manager:
+        gc.collect()
+        gc.disable()
+        try:
+            async with manager.checkpoint("r", "load") as cp:
+                rows = numbers(300)(None)
+                async for batch in cp.batches(rows, size=10, position=lambda row: row[0]):
+                    async with batch.acknowledge() as ack:
+                        ack.reject(3, "refused")
+                    most = max(most, sum(isinstance(each, Batch) for each in gc.get_objects()))
+        finally:
+            gc.enable()
+    assert 1 <= most <= 2
+
+
+async def test_stream_parallel_is_worth_it_where_the_database_is_waited_for(
+    make_manager, connection, numbers
+):
+    """Sixteen batches of 50 ms each, four at a time."""
+
+    async def sink(tx, batch):
+        await tx.execute("SELECT pg_sleep(0.05)")
+        await tx.load("numbers", batch.records)
+
+    seconds = {}
+    async with make_manager() as manager:
+        for concurrency in (1, 4):
+            job = {**JOB, "step": f"by {concurrency}", "concurrency": concurrency}
+            start = (concurrency == 4) * 160
+            report = await manager.stream(
+                lambda after, start=start: [(start + n, "w") for n in range(1, 161)], sink, **job
+            )
+            seconds[concurrency] = report.seconds
+    assert seconds[4] < 0.7 * seconds[1]
+
+
+async def test_stream_parallel_retries_whole_batches_and_counts_them(
+    make_manager, connection, ledger, numbers
+):
+    failures = {11, 41, 71}
+
+    async def sink(tx, batch):
+        await tx.load("numbers", batch.records)
+        if batch.first_position in failures:
+            failures.discard(batch.first_position)
+            raise ConnectionResetError("the network hiccuped")
+
+    async with make_manager() as manager:
+        report = await manager.stream(numbers(100, {15}), sink, concurrency=4, **JOB)
+    await ledger.check(100, {15})
+    assert report.retries == 3
