@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import anyio
+
 from seawall.checkpoint import Step, StepKey, StepOptions, Tolerance
 from seawall.checkpoint.options import CheckpointOptions
 from seawall.checkpoint.store import OpenRequest
@@ -41,6 +43,7 @@ class Checkpoints:
         self._pipeline_id, self._config, self._started = pipeline_id, config, started
         self._database, self._form = database, form
         self._others: dict[object, Database] = {}
+        self._starting = anyio.Lock()
         self.own = self._store(database)
         self.history = PostgresHistoryStore(database)
 
@@ -101,12 +104,13 @@ class Checkpoints:
         if where is None:
             return self.own
         name: object = where if isinstance(where, str) else id(where)
-        database = self._others.get(name)
-        if database is None:
-            database = self._others[name] = Database(
-                where, config=self._config, schema=self._database.schema
-            )
-        await database.start()
+        async with self._starting:  # two at once would make two pools
+            database = self._others.get(name)
+            if database is None:
+                database = self._others[name] = Database(
+                    where, config=self._config, schema=self._database.schema
+                )
+            await database.start()
         return self._store(database)
 
     async def aclose(self) -> None:

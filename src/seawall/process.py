@@ -40,9 +40,21 @@ def is_dead(other: str | None) -> bool:
         # Another start: the pid was given to another process since.
         return abs(_started(int(pid)) - float(started)) > (0 if _BOOT_ID.exists() else _TOLERANCE)
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        return True
+        return not _exists(int(pid))  # /proc may hide the processes of other users (hidepid)
     except (ValueError, OSError, psutil.Error):
         return False
+
+
+def _exists(pid: int) -> bool:
+    if os.name != "posix":  # where signal 0 would end it
+        return psutil.pid_exists(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _started(pid: int) -> float:

@@ -42,7 +42,9 @@ class Acknowledgement:
             raise CheckpointError(f"batch {batch.id} is committed already; go on to the next")
         self._started += 1
         self._rejected.clear()
-        if not batch.issued.announced:
+        if batch.issued.announced:
+            await self._owner.starting(batch)
+        else:
             # Before the sink sees it: a restart must build this very batch again.
             await ledger.commit(
                 await self._begin(), Part(issued=batch.issued, announced=True, sink_state={})
@@ -59,15 +61,11 @@ class Acknowledgement:
         if error is not None:
             owner.ended(batch)
             return
-        aside = Aside(owner, batch)
-        unit = await self._begin()
+        aside, ledger = Aside(owner, batch), owner.ledger
         try:
-            await set_failed_aside(aside, unit, batch, self._rejected.values())
-        except BaseException:
-            await owner.ledger.rollback(unit)
-            raise
-        try:
-            await owner.ledger.commit(
+            unit = await self._begin()
+            await set_failed_aside(aside, ledger, unit, batch, self._rejected.values())
+            await ledger.commit(
                 unit,
                 Part(
                     issued=batch.issued,
@@ -75,12 +73,13 @@ class Acknowledgement:
                     skipped=aside.count,
                     retries=self._started - 1,
                     sink_state={},
+                    bad_by_reason=aside.by_reason,
+                    check=aside.check,
                 ),
             )
         finally:
             owner.ended(batch)
             if batch.done:
-                owner.bad_by_reason.update(aside.by_reason)
                 batch.finish()
 
     async def _begin(self) -> UnitOfWork:

@@ -149,8 +149,9 @@ class Batch:
 
     async def settle(self) -> bool:
         """Whether the batch is committed, asking the database where a COMMIT was not answered."""
-        if not self.done:
-            await self._owner.ledger.settle()
+        await self._owner.ledger.settle()
+        if self.done:
+            self.finish()
         return self.done
 
 

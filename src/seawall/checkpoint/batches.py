@@ -63,6 +63,7 @@ class Batches:
 
     async def __anext__(self) -> Batch:
         if self._current is not None and not await self._current.settle():
+            self._owner.check_running()  # why it is not committed, where that is so
             raise CheckpointError(
                 f"batch {self._current.id} is not committed: use `async with batch.transaction()` "
                 "(or `batch.acknowledge()`) for each batch before going on to the next"
@@ -90,19 +91,13 @@ class Batches:
 
     def _batch(self, taken: Records, lane: Lane) -> Batch:
         position_of = self._positions(taken)
-        first, last = position_of(0, taken[0]), position_of(len(taken) - 1, taken[-1])
-        if first is not None and first == self._last:
-            raise CheckpointError(
-                f"position {first!r} comes twice: it is committed already and the source gave it "
-                "again. Positions must be unique, and the source must start after `cp.position`"
-            )
         try:
-            batch_id = self._owner.key.batch_id(first)
-        except TypeError as error:
-            raise CheckpointError(
-                f"position {first!r} can't be saved ({error}): return a number, a text, a "
-                "datetime, or a list of these"
-            ) from error
+            first, batch_id = self._first(taken, position_of)
+            last = position_of(len(taken) - 1, taken[-1])
+        except BaseException:
+            # Whoever asks next must not go on behind them: they would never be read again.
+            self._reader.give_back(taken)
+            raise
         self._last = last
         self._count += len(taken)
         issued = self._ledger.watermark.issue(first, last)
@@ -115,6 +110,22 @@ class Batches:
         elif self._positioned:
             batch.drop_malformed()
         return batch
+
+    def _first(self, taken: Records, position_of: PositionOf) -> tuple[Any, str]:
+        """The batch's first position, and its id."""
+        first = position_of(0, taken[0])
+        if first is not None and first == self._last:
+            raise CheckpointError(
+                f"position {first!r} comes twice: it is committed already and the source gave it "
+                "again. Positions must be unique, and the source must start after `cp.position`"
+            )
+        try:
+            return first, self._owner.key.batch_id(first)
+        except TypeError as error:
+            raise CheckpointError(
+                f"position {first!r} can't be saved ({error}): return a number, a text, a "
+                "datetime, or a list of these"
+            ) from error
 
     # -- positions ---------------------------------------------------------------------------
 
@@ -162,13 +173,17 @@ class Batches:
     async def _whole_span(self, span: Span, records: Records) -> Records:
         taken = list(records)
         searched = 0
-        while (end := self._find(span.last, taken, searched)) is None:
-            searched = len(taken)
-            more = await self._reader.more()
-            if not more:
-                self._owner.check_running()
-                raise self._gone(span)
-            taken += more
+        try:
+            while (end := self._find(span.last, taken, searched)) is None:
+                searched = len(taken)
+                more = await self._reader.more()
+                if not more:
+                    self._owner.check_running()
+                    raise self._gone(span)
+                taken += more
+        except BaseException:
+            self._reader.give_back(taken)  # a caller may bear it (a timeout), and ask again
+            raise
         self._reader.give_back(taken[end + 1 :])
         return taken[: end + 1]
 

@@ -26,8 +26,15 @@ class Ending:
         self._readers: list[Reader] = []
         self._reason: str | None = None
         self._grace: Timer | None = None
-        self.lost: StaleRunError | None = None
+        self._lost: str | None = None
+        self._undone = 0
+        self._is_over = False
         self.was_cut = False
+
+    @property
+    def lost(self) -> StaleRunError | None:
+        """That another worker has the step; a new exception each time, as it is raised in tasks."""
+        return None if self._lost is None else StaleRunError(self._lost)
 
     def interrupts(self, reader: Reader) -> None:
         """Let ``reader`` end with the step."""
@@ -35,7 +42,7 @@ class Ending:
 
     def stop(self, reason: str, tasks: TaskGroup) -> None:
         """Begin no further batch; after the grace the one in flight is rolled back."""
-        if self._reason is not None:
+        if self._reason is not None or self._is_over:
             return
         self._reason = reason
         _logger.info("step %s of run %s stops: %s", self._key.step, self._key.run_id, reason)
@@ -49,7 +56,7 @@ class Ending:
 
     def lose(self, error: StaleRunError) -> None:
         """The lease is another worker's."""
-        self.lost = error
+        self._lost = str(error)
         self._interrupt()
 
     def _interrupt(self) -> None:
@@ -63,13 +70,24 @@ class Ending:
             StaleRunError: another worker has the step.
             ShutdownError: the step was stopped.
         """
-        if self.lost is not None:
-            raise self.lost
+        if (lost := self.lost) is not None:
+            raise lost
         if self._reason is not None:
-            raise self.shut_down(position, "all that was begun is committed")
+            raise self._shut_down(position, "all that was begun is committed")
 
-    def shut_down(self, position: Any, how: str) -> ShutdownError:
-        """The error that tells of the stop."""
+    def undone(self) -> None:
+        """A batch was left without a commit."""
+        self._undone += self.was_cut
+
+    def cut_off(self, position: Any) -> ShutdownError:
+        """The error that tells of a stop whose grace was over."""
+        if self._undone == 0:
+            return self._shut_down(position, "all that was begun is committed")
+        what = "the batch in flight was" if self._undone == 1 else f"{self._undone} batches were"
+        seconds = f"its grace of {self._grace_seconds:g} s was over"
+        return self._shut_down(position, f"{seconds}, and {what} rolled back")
+
+    def _shut_down(self, position: Any, how: str) -> ShutdownError:
         key = self._key
         return ShutdownError(
             f"step {key.step!r} of run {key.run_id!r} was stopped by {self._reason}: {how}; "
@@ -78,5 +96,6 @@ class Ending:
 
     def over(self) -> None:
         """The step is left: nothing is to be cut any more."""
+        self._is_over = True
         if self._grace is not None:
             self._grace.cancel()

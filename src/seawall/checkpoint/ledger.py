@@ -6,8 +6,10 @@ next one is sent.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -16,9 +18,11 @@ from anyio.abc import TaskGroup
 from seawall import shield
 from seawall.checkpoint import suspicion
 from seawall.checkpoint.model import Counters, Progress, Rejection
-from seawall.checkpoint.store import CommitUnknownError, StepSession, UnitOfWork
+from seawall.checkpoint.store import CommitUnknownError, Lane, StepSession, UnitOfWork
 from seawall.checkpoint.watermark import Issued, Watermark
-from seawall.errors import CheckpointError
+from seawall.errors import CheckpointError, StaleRunError
+
+_logger = logging.getLogger("seawall.checkpoint")
 
 
 class SinkState:
@@ -45,6 +49,8 @@ class Part:
         retries: how often it was run again.
         sink_state: what sinks keep with it.
         announced: only said to be under way, not done.
+        bad_by_reason: of those set aside, how many count for a key of ``Tolerance.reasons``.
+        check: refuses the part where what was committed meanwhile makes it too much.
     """
 
     issued: Issued
@@ -53,6 +59,8 @@ class Part:
     retries: int = 0
     sink_state: Mapping[str, Any]
     announced: bool = False
+    bad_by_reason: Mapping[str, int] = field(default_factory=dict)
+    check: Callable[[], None] | None = None
 
 
 class Ledger:
@@ -63,6 +71,7 @@ class Ledger:
         tasks: owns the commits under way.
         commit_seconds: how long a COMMIT or a rollback may take before it counts as lost.
         heard: told of each part that is committed, with the progress before and after it.
+        lost: told when another worker turns out to hold the step.
     """
 
     def __init__(
@@ -71,9 +80,10 @@ class Ledger:
         tasks: TaskGroup,
         commit_seconds: float,
         heard: Callable[[Part, Progress, Progress], None],
+        lost: Callable[[StaleRunError], None],
     ) -> None:
         self.session, self._tasks = session, tasks
-        self._commit_seconds, self._heard = commit_seconds, heard
+        self._commit_seconds, self._heard, self._lost = commit_seconds, heard, lost
         self.progress = session.state.progress
         self.watermark = Watermark(self.progress.position, self.progress.ahead)
         self._lock = anyio.Lock(fast_acquire=True)
@@ -89,29 +99,47 @@ class Ledger:
 
         Raises:
             StaleRunError: another worker holds the step.
+            TooManyBadRecordsError: with what was committed meanwhile, they are.
         """
         try:
             async with self._lock:
                 await self._settle_last()
+                if part.check is not None:
+                    part.check()
                 await self._commit(unit, part, self._with(part))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StaleRunError):
+                self._lost(error)
             if unit.outcome == "open":
                 await self.rollback(unit)
             raise
 
     async def rollback(self, unit: UnitOfWork) -> None:
         """Undo everything, whoever cancels the caller."""
-        await shield.finish(self._tasks, unit.rollback, self._commit_seconds)
+        try:
+            await shield.finish(self._tasks, unit.rollback, self._commit_seconds)
+        except TimeoutError:
+            # The server ends the transaction by itself; why it was to be undone says more.
+            _logger.warning("a rollback took longer than %g s", self._commit_seconds)
 
     async def settle(self) -> None:
         """Find out what became of a COMMIT that was not answered, where there is one."""
         if self._unsettled is not None:
-            async with self._lock:
-                await self._settle_last()
+            try:
+                async with self._lock:
+                    await self._settle_last()
+            except StaleRunError as error:
+                self._lost(error)
+                raise
 
-    async def save_alone(self, unit: UnitOfWork, sink_state: Mapping[str, Any]) -> None:
-        """Save what no batch does: sinks' state, and a watermark that moved over found spans."""
+    @asynccontextmanager
+    async def transaction(self, lane: Lane) -> AsyncIterator[Any]:
+        """A transaction that saves what no batch does: sinks' state, a watermark that has moved."""
+        await self.settle()
+        sinks = SinkState(self.progress.sink_state)
+        unit = await lane.begin("", no_loads, sinks)
         try:
+            yield unit.transaction
             async with self._lock:
                 await self._settle_last()
                 position, ahead = self.watermark.state()
@@ -119,10 +147,12 @@ class Ledger:
                     self.progress,
                     position=position,
                     ahead=ahead,
-                    sink_state={**self.progress.sink_state, **sink_state},
+                    sink_state={**self.progress.sink_state, **sinks.changes},
                 )
                 await self._commit(unit, None, progress)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StaleRunError):
+                self._lost(error)
             if unit.outcome == "open":
                 await self.rollback(unit)
             raise

@@ -210,3 +210,30 @@ class StreamReport:
     seconds: float
     this_process: Counters
     partition: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        key: StepKey,
+        before: Progress,
+        now: Progress,
+        by_reason: Mapping[str, int],
+        seconds: float,
+    ) -> "StreamReport":
+        """Of a step that this process found as ``before``."""
+        counters = now.counters
+        return cls(
+            run_id=key.run_id,
+            step=key.step,
+            partition=key.partition,
+            rows_read=counters.read_count,
+            rows_loaded=counters.write_count,
+            rows_quarantined=counters.skip_count,
+            quarantined_by_reason=by_reason,
+            batches=counters.batch_count,
+            retries=counters.retry_count,
+            resumed_from=before.position,
+            position=now.position,
+            seconds=seconds,
+            this_process=counters.minus(before.counters),
+        )

@@ -39,8 +39,9 @@ class Observer:
         self.in_flight: dict[str, InFlight] = {}
 
     def begun(self, batch_id: str) -> None:
-        """A batch's block is entered."""
-        self.in_flight[batch_id] = InFlight(batch_id, self._clock.monotonic())
+        """A batch's block is entered; again: it is at work since the first time."""
+        if batch_id not in self.in_flight:
+            self.in_flight[batch_id] = InFlight(batch_id, self._clock.monotonic())
 
     def ended(self, batch_id: str) -> float | None:
         """It is left; the seconds that it took, where it was entered."""

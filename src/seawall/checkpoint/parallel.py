@@ -8,6 +8,7 @@ from seawall.checkpoint.batch import Batch
 from seawall.checkpoint.batches import Batches
 from seawall.checkpoint.store import Lane
 from seawall.checkpoint.watermark import Watermark
+from seawall.errors import ShutdownError
 
 _AHEAD = 4  # batches a lane that may be done beyond one that is slow: what a restart reads again
 
@@ -20,8 +21,9 @@ async def run_lanes(
 ) -> None:
     """Take batches in order, work on one in each lane, until the source ends.
 
-    Where one fails for good, the others finish what they have in hand; then its exception is
-    raised, with a note for each further one.
+    Where one fails for good, or the step is stopped, the others finish what they have in hand; then
+    the first failure is raised, with a note for each further one. A stop is no failure: it is the
+    caller's to tell of.
     """
     failures: list[Exception] = []
     moved = anyio.Event()
@@ -33,10 +35,8 @@ async def run_lanes(
                 await moved.wait()
                 continue
             try:
-                batch = await batches.next(lane)
-                if batch is None:
+                if not await _take_one(batches, lane, work):
                     return
-                await work(batch)
             except Exception as error:
                 failures.append(error)
                 return
@@ -55,3 +55,15 @@ async def run_lanes(
             raise first
         finally:
             del first, others, failures
+
+
+async def _take_one(batches: Batches, lane: Lane, work: Callable[[Batch], Awaitable[None]]) -> bool:
+    """Whether there was one to take."""
+    try:
+        batch = await batches.next(lane)
+    except ShutdownError:
+        return False
+    if batch is None:
+        return False
+    await work(batch)
+    return True

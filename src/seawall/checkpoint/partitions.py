@@ -12,7 +12,7 @@ from seawall.checkpoint.model import StreamReport
 from seawall.checkpoint.step import Step
 from seawall.clock import MACHINE_CLOCK, Clock
 from seawall.config import Range
-from seawall.errors import InvalidConfigError, StaleRunError, StepHeldError
+from seawall.errors import InvalidConfigError, ShutdownError, StaleRunError, StepHeldError
 
 _logger = logging.getLogger("seawall.checkpoint")
 
@@ -64,6 +64,7 @@ class Partitions:
         turn = os.getpid() % len(numbers)
         self._numbers = [*numbers[turn:], *numbers[:turn]]
         self._open_step, self._work, self._clock = open_step, work, clock
+        self._stopped = False
         self._busy: set[int] = set()
         self._done: set[int] = set()
         self._reports: dict[int, StreamReport] = {}
@@ -73,6 +74,9 @@ class Partitions:
 
         Args:
             concurrency: partitions at a time in this process.
+
+        Raises:
+            ShutdownError: one was stopped; the others have finished what they had in hand.
         """
         Range(int, 1).check("concurrency", concurrency)
         since = await self._store.now()
@@ -82,8 +86,12 @@ class Partitions:
             async def works() -> None:
                 try:
                     await self._work_on(since)
-                except Exception as error:  # naked: as itself, not as the group's member
+                except ShutdownError as error:
+                    # The others are stopped too, and may finish the batches that they have.
                     failures.append(error)
+                    self._stopped = True
+                except Exception as error:  # naked: as itself, not as the group's member
+                    failures.insert(0, error)
                     tasks.cancel_scope.cancel()
 
             for _ in range(min(concurrency, len(self._numbers))):
@@ -93,7 +101,7 @@ class Partitions:
         return dict(sorted(self._reports.items()))
 
     async def _work_on(self, since: datetime) -> None:
-        while True:
+        while not self._stopped:
             self._done |= await self._store.finished_since(self._run_id, self._step, since)
             left = [each for each in self._numbers if each not in self._done]
             if not left:

@@ -5,20 +5,17 @@ advanced in a worker thread, so that a source that blocks doesn't block the even
 loop; an async iterable is advanced in the task.
 """
 
-import contextlib
-import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
+from seawall.checkpoint.threaded import ThreadedSource
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.errors import CheckpointError
 
 Source = Iterable[Any] | AsyncIterable[Any]
 
-_SLICE_SECONDS = 0.05  # a slow iterable's records reach the buffer at least this often
 _COOPERATE_EVERY = 256  # records after which an async source that never waits lets others run
 
 
@@ -163,6 +160,12 @@ class Reader:
             # Not raised here: the batches before it are still good, and `take` is where the
             # user's code can see it.
             self._error = error
+        except BaseException as error:
+            # Whoever still asks (the source itself was cancelled) must not take it for the end.
+            self._error = CheckpointError(
+                f"the source was cut off by {type(error).__name__} before its end"
+            )
+            raise
         finally:
             self._ended = True
             self._filled.set()
@@ -213,65 +216,12 @@ class Reader:
 
     async def _read_threaded(self, iterator: Iterator[Any]) -> None:
         size = 1 if self._whole else self._size()
-        chunks = _ThreadedChunks(iterator, size, self._clock)
+        chunks = ThreadedSource(iterator, size, self._clock)
         try:
-            while chunk := await anyio.to_thread.run_sync(chunks.next, abandon_on_cancel=True):
+            while chunk := await chunks.next():
                 self._buffer.extend(chunk)
                 if len(self._buffer) >= self._wake_at:
                     self._filled.set()
                 await self._room()
         finally:
             chunks.close()
-
-
-class _ThreadedChunks:
-    """An iterator advanced a chunk at a time in a worker thread, closed by whoever is last.
-
-    A thread can't be cancelled: when its task is, the chunk under way is abandoned and the thread
-    itself closes the source once it gets control back.
-    """
-
-    def __init__(self, iterator: Iterator[Any], size: int, clock: Clock) -> None:
-        self._iterator, self._size, self._clock = iterator, size, clock
-        self._advancing = threading.Lock()
-        self._closed = False
-        self._failure: Exception | None = None
-
-    def next(self) -> list[Any]:
-        """The next records (at least one, but at the end); what the source raised, after them."""
-        chunk: list[Any] = []
-        with self._advancing:
-            if self._closed:
-                return chunk
-            if self._failure is not None:
-                raise self._failure
-            stop_at = self._clock.monotonic() + _SLICE_SECONDS
-            try:
-                for record in self._iterator:
-                    chunk.append(record)
-                    if len(chunk) >= self._size or self._clock.monotonic() >= stop_at:
-                        break
-            except Exception as error:
-                if not chunk:
-                    raise
-                self._failure = error  # the records before it come first
-        self._close_if_abandoned()
-        return chunk
-
-    def close(self) -> None:
-        self._closed = True
-        if self._advancing.acquire(blocking=False):
-            try:
-                self._close_source()
-            finally:
-                self._advancing.release()
-
-    def _close_if_abandoned(self) -> None:
-        if self._closed:  # its owner has gone meanwhile: closing was left to this thread
-            self.close()
-
-    def _close_source(self) -> None:
-        close = getattr(self._iterator, "close", None)
-        if close is not None:
-            with contextlib.suppress(Exception):  # the source's end is not the batch's
-                close()

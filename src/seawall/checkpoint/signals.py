@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from seawall.errors import InvalidConfigError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -39,9 +42,16 @@ _by_loop: dict[asyncio.AbstractEventLoop, _Listeners] = {}
 def listen(stop: Callable[[str], None]) -> Callable[[], None]:
     """Call ``stop`` with the signal's name at SIGTERM and SIGINT; the returned function ends it.
 
-    What handled the signals before comes back when nobody listens any more. Only in the main
-    thread, as Python has it.
+    What handled the signals before comes back when nobody listens any more.
+
+    Raises:
+        InvalidConfigError: this is not the main thread, where alone Python handles signals.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise InvalidConfigError(
+            "handle_signals=True: Python handles signals in the main thread alone; there, call "
+            "`step.stop()` from a handler of your own"
+        )
     loop = asyncio.get_running_loop()
     listeners = _by_loop.get(loop)
     if listeners is None:

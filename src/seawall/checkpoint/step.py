@@ -2,10 +2,10 @@
 
 import functools
 import logging
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,12 +18,13 @@ from seawall.checkpoint.batch import Batch, Handler, Transform
 from seawall.checkpoint.batches import Batches
 from seawall.checkpoint.ending import Ending
 from seawall.checkpoint.keeper import keep_lease, watch
-from seawall.checkpoint.ledger import Ledger, Part, SinkState, no_loads
+from seawall.checkpoint.ledger import Ledger, Part
 from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport
 from seawall.checkpoint.observer import Observer
 from seawall.checkpoint.options import StepOptions
 from seawall.checkpoint.parallel import run_lanes
 from seawall.checkpoint.reader import Reader, Source
+from seawall.checkpoint.reading import reader_of
 from seawall.checkpoint.store import (
     CheckpointStore,
     Rejects,
@@ -31,10 +32,10 @@ from seawall.checkpoint.store import (
     StepSession,
     UnitOfWork,
 )
-from seawall.checkpoint.strategy import BatchSize, CheckpointStrategy
+from seawall.checkpoint.strategy import BatchSize
 from seawall.checkpoint.tolerance import Tolerance
 from seawall.checkpoint.transaction import BatchContent
-from seawall.clock import SYSTEM_CLOCK, Clock
+from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled
 from seawall.config import Range
 from seawall.errors import CheckpointError, StaleRunError
 from seawall.events import EventBus, LeaseLost, default_bus
@@ -92,33 +93,39 @@ class Step:
     # -- opening and closing -----------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        if self._session is not None:
+            raise CheckpointError("a step is opened once: make another one to open it again")
         outer = current_scope.get()
         self._scope_token = current_scope.set(
             Scope(outer.pipeline_id, self.key.run_id, self.key.step)
         )
         try:
             session = self._session = await self._store.open(self.key, self._options.request)
-            reasons = list(self.tolerance.reasons)
-            if reasons:
-                self.bad_by_reason.update(await session.quarantined_for(reasons))
-            tasks = self._tasks = await anyio.create_task_group().__aenter__()
         except BaseException:
-            if self._session is not None:
-                # The lease runs out by itself, or is known to be nobody's in this process.
-                with anyio.CancelScope(shield=True), anyio.move_on_after(_RELEASE_SECONDS):
-                    await self._session.aclose()
             current_scope.reset(self._scope_token)
             raise
-        self._opened_with = session.state.progress
-        if self._opened_with.suspicion is not None:
-            self._sizes.limit = self._opened_with.suspicion.size
-        self._ledger = Ledger(session, tasks, self._options.commit_seconds, self._heard)
-        options = self._options
-        self._observer = Observer(
-            self.key, self._opened_with, options.total, options.on_progress, self._bus, self._clock
-        )
-        self._start_beside(session, tasks)
+        tasks = self._tasks = await anyio.create_task_group().__aenter__()
+        try:
+            await self._begin_work(session, tasks)
+        except BaseException as error:
+            # It has the lease, a connection and tasks: nobody else would give them back.
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
+
+    async def _begin_work(self, session: StepSession, tasks: TaskGroup) -> None:
+        options = self._options
+        opened_with = self._opened_with = session.state.progress
+        if opened_with.suspicion is not None:
+            self._sizes.limit = opened_with.suspicion.size
+        self._ledger = Ledger(session, tasks, options.commit_seconds, self._heard, self._lease_lost)
+        self._observer = Observer(
+            self.key, opened_with, options.total, options.on_progress, self._bus, self._clock
+        )
+        if self.tolerance.reasons:
+            reasons = list(self.tolerance.reasons)
+            self.bad_by_reason.update(await session.quarantined_for(reasons))
+        self._start_beside(session, tasks)
 
     def _start_beside(self, session: StepSession, tasks: TaskGroup) -> None:
         options = self._options
@@ -148,14 +155,14 @@ class Step:
             # The block's own exception says more; the lease runs out by itself.
             _logger.warning("the lease of %s could not be given back: %s", self.key, failure)
         finally:
+            was_cut = False
             try:
                 await shield.finish(tasks, session.aclose, self._options.commit_seconds)
             finally:
-                await self._stop_tasks(tasks, kind, error, trace)
+                was_cut = await self._stop_tasks(tasks, kind, error, trace)
                 current_scope.reset(self._scope_token)
-        if self._ending.was_cut:
-            rolled_back = "the batch in flight was rolled back"
-            raise self._ending.shut_down(self.position, rolled_back) from None
+        if was_cut and self._ending.was_cut:
+            raise self._ending.cut_off(self.position) from None
 
     async def _give_back(self, session: StepSession, tasks: TaskGroup, *, finished: bool) -> None:
         if finished:
@@ -176,14 +183,17 @@ class Step:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
+    ) -> bool:
+        """Whether the block ended by nothing but the step's own cancellation."""
         tasks.cancel_scope.cancel()
         try:
-            await tasks.__aexit__(kind, error, trace)
+            return bool(await tasks.__aexit__(kind, error, trace)) or error is None
         except BaseExceptionGroup:
-            # A task group wraps the block's own exception; it goes on to the caller as it is.
-            if error is None:
+            # A task group wraps the block's own exception; it goes on to the caller as it is. A
+            # cancellation is not its own where a task beside it has failed.
+            if not isinstance(error, Exception) and not is_being_cancelled():
                 raise
+        return False
 
     def _opened(self) -> tuple[StepSession, TaskGroup]:
         session, tasks = self._session, self._tasks
@@ -203,6 +213,8 @@ class Step:
         self._ending.check(self.position)
 
     def _lease_lost(self, error: StaleRunError) -> None:
+        if self._ending.lost is not None:
+            return
         self._ending.lose(error)
         self._bus.emit(LeaseLost(partition=self.key.partition))
 
@@ -219,14 +231,26 @@ class Step:
         """How many bad records it bears."""
         return self._options.tolerance
 
-    async def begin(self, batch: BatchContent, rejects: Rejects, sinks: StateOfSinks) -> UnitOfWork:
+    async def starting(self, batch: BatchContent) -> None:
+        """Told before anything is done with a batch, once or more.
+
+        Raises:
+            StaleRunError: another worker has the step.
+        """
         if self._ending.lost is not None:
             raise self._ending.lost
         self._observer.begun(batch.id)
-        try:
-            if self._sizes.limit == 1 and batch.records and self._tried != batch.id:
-                self._tried = batch.id  # again in this process: it did not end it
+        if self._sizes.limit == 1 and batch.records and self._tried != batch.id:
+            self._tried = batch.id  # again in this process: it did not end it
+            try:
                 await self._opened()[0].attempt()
+            except BaseException:
+                self.ended(batch)
+                raise
+
+    async def begin(self, batch: BatchContent, rejects: Rejects, sinks: StateOfSinks) -> UnitOfWork:
+        await self.starting(batch)
+        try:
             return await batch.lane.begin(batch.id, rejects, sinks)
         except BaseException:
             self.ended(batch)
@@ -235,7 +259,9 @@ class Step:
     def ended(self, batch: BatchContent) -> None:
         """Told when a batch's block is left."""
         seconds = self._observer.ended(batch.id)
-        if seconds is not None and batch.done:
+        if not batch.done:
+            self._ending.undone()
+        elif seconds is not None:
             self._sizes.learn(len(batch.sources), seconds)
 
     def reason_to_set_aside(self) -> str | None:
@@ -257,6 +283,7 @@ class Step:
     def _heard(self, part: Part, before: Progress, progress: Progress) -> None:
         if progress.suspicion is None:
             self._sizes.limit = None
+        self.bad_by_reason.update(part.bad_by_reason)
         if not part.announced:
             self._observer.committed(part, before, progress)
 
@@ -312,32 +339,16 @@ class Step:
         if isinstance(source, RecordSource):
             self._observer.source = source
             source = functools.partial(source.chunks, self.position)
-        reader = self._reader(source, size, chunked=positioned, ahead=ahead)
+        if size is not None:
+            self._sizes.rows = size
+        reader = reader_of(
+            source, self._options, self._sizes, self._clock, positioned=positioned, ahead=ahead
+        )
+        self._ending.interrupts(reader)
         lane = session.lanes(1)[0]
         return Batches(self, reader, position, transform, lane, positioned=positioned)
 
-    def _reader(
-        self, source: Source | Callable[[], Source], size: int | None, *, chunked: bool, ahead: int
-    ) -> Reader:
-        sizes, strategy, options = self._sizes, self._options.strategy, self._options
-        if size is not None:
-            sizes.rows = size
-        reader = Reader(
-            source,
-            # The source's own batches are cut only where one is suspected of killing its workers.
-            (lambda: sizes.limit or sys.maxsize) if strategy.whole else (lambda: sizes.now),
-            options.interval if strategy.seconds is None else strategy.seconds,
-            predicate=_of_record(strategy, positioned=chunked),
-            whole=strategy.whole,
-            chunked=chunked,
-            ahead=ahead,
-            clock=self._clock,
-        )
-        self._ending.interrupts(reader)
-        return reader
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction beside the batches: what sinks keep, and what is done at the step's end.
 
         Committed under the step's fence; the position stays. Not while a batch is open.
@@ -345,17 +356,7 @@ class Step:
         Raises (on leaving):
             StaleRunError: another worker has taken over the step; nothing was committed.
         """
-        session, _ = self._opened()
-        ledger = self.ledger
-        await ledger.settle()
-        sinks = SinkState(ledger.progress.sink_state)
-        unit = await session.lanes(1)[0].begin("", no_loads, sinks)
-        try:
-            yield unit.transaction
-        except BaseException:
-            await ledger.rollback(unit)
-            raise
-        await ledger.save_alone(unit, sinks.changes)
+        return self.ledger.transaction(self._opened()[0].lanes(1)[0])
 
     async def for_each(
         self,
@@ -404,32 +405,13 @@ class Step:
             self.ledger.watermark,
             lambda batch: self._options.retrying(functools.partial(run, batch)),
         )
+        self.check_running()  # a stop ends the lanes with nothing to raise
         self.source_ended()
         return await self.report()
 
     async def report(self) -> StreamReport:
         """What the step did so far: over all restarts, and in this process."""
         session, _ = self._opened()
-        counters = self.counters
-        return StreamReport(
-            run_id=self.key.run_id,
-            step=self.key.step,
-            partition=self.key.partition,
-            rows_read=counters.read_count,
-            rows_loaded=counters.write_count,
-            rows_quarantined=counters.skip_count,
-            quarantined_by_reason=await session.quarantined_by_reason(),
-            batches=counters.batch_count,
-            retries=counters.retry_count,
-            resumed_from=self._opened_with.position,
-            position=self.position,
-            seconds=self._observer.seconds,
-            this_process=counters.minus(self._opened_with.counters),
-        )
-
-
-def _of_record(strategy: CheckpointStrategy, *, positioned: bool) -> Callable[[Any], bool] | None:
-    predicate = strategy.predicate
-    if predicate is None or not positioned:
-        return predicate
-    return lambda pair: predicate(pair[1])
+        now = replace(self.ledger.progress, position=self.position)
+        by_reason = await session.quarantined_by_reason()
+        return StreamReport.of(self.key, self._opened_with, now, by_reason, self._observer.seconds)

@@ -42,6 +42,7 @@ class BatchOwner(Protocol):
     def tolerance(self) -> Tolerance: ...
     @property
     def bad_by_reason(self) -> Counter[str]: ...
+    async def starting(self, batch: BatchContent) -> None: ...
     async def begin(
         self, batch: BatchContent, rejects: Rejects, sinks: SinkState
     ) -> UnitOfWork: ...
@@ -55,6 +56,7 @@ class Aside:
         self._owner, self._batch = owner, batch
         self.count = 0
         self.by_reason = Counter[str]()
+        self._examples: dict[str | None, str] = {}
 
     async def put(
         self,
@@ -68,19 +70,30 @@ class Aside:
             TooManyBadRecordsError: they are more than is tolerated.
         """
         self.count += len(rejections)
-        self._check(rejections)
-        await unit.quarantine(rejections, [o[0] for o in origins], [o[1] for o in origins])
-
-    def _check(self, rejections: Sequence[Rejection]) -> None:
-        tolerance, counters = self._owner.tolerance, self._owner.ledger.counters
-        read = counters.read_count + len(self._batch.sources)
-        tolerance.check(counters.skip_count + self.count, read, rejections[0].reason)
+        tolerance = self._owner.tolerance
+        self._examples.setdefault(None, rejections[0].reason)
         for key in tolerance.reasons:
             found = [each for each in rejections if _counts(key, each)]
             if found:
                 self.by_reason[key] += len(found)
-                bad = self._owner.bad_by_reason[key] + self.by_reason[key]
-                tolerance.check_reason(key, bad, read, found[0].reason)
+                self._examples.setdefault(key, found[0].reason)
+        self.check()
+        await unit.quarantine(rejections, [o[0] for o in origins], [o[1] for o in origins])
+
+    def check(self) -> None:
+        """Refuse what is too much, with all that is committed by now.
+
+        Raises:
+            TooManyBadRecordsError: they are more than is tolerated.
+        """
+        if not self.count:
+            return
+        tolerance, counters = self._owner.tolerance, self._owner.ledger.counters
+        read = counters.read_count + len(self._batch.sources)
+        tolerance.check(counters.skip_count + self.count, read, self._examples[None])
+        for key, count in self.by_reason.items():
+            bad = self._owner.bad_by_reason[key] + count
+            tolerance.check_reason(key, bad, read, self._examples[key])
 
 
 def _counts(key: str, rejection: Rejection) -> bool:
@@ -115,16 +128,14 @@ class BatchTransaction:
             return
         ledger = self._owner.ledger
         if error is not None:
-            await ledger.rollback(unit)
-            self._owner.ended(self._batch)
+            try:
+                await ledger.rollback(unit)
+            finally:
+                self._owner.ended(self._batch)
             _logger.info("batch %s rolled back: %s", self._batch.id, type(error).__name__)
             return
         try:
-            await set_failed_aside(self._aside, unit, self._batch)
-        except BaseException:
-            await ledger.rollback(unit)
-            raise
-        try:
+            await set_failed_aside(self._aside, ledger, unit, self._batch)
             await ledger.commit(unit, self._part())
         except BaseException:
             _logger.info("batch %s: %s", self._batch.id, unit.outcome)
@@ -132,7 +143,6 @@ class BatchTransaction:
         finally:
             self._owner.ended(self._batch)
             if self._batch.done:
-                self._owner.bad_by_reason.update(self._aside.by_reason)
                 self._batch.finish()
 
     async def _set_aside(self, rejections: Sequence[Rejection], records: Sequence[Any]) -> None:
@@ -151,13 +161,27 @@ class BatchTransaction:
             skipped=self._aside.count,
             retries=self._attempts - 1,
             sink_state=self._sinks.changes,
+            bad_by_reason=self._aside.by_reason,
+            check=self._aside.check,
         )
 
 
 async def set_failed_aside(
-    aside: Aside, unit: UnitOfWork, batch: BatchContent, more: Iterable[Rejection] = ()
+    aside: Aside,
+    ledger: Ledger,
+    unit: UnitOfWork,
+    batch: BatchContent,
+    more: Iterable[Rejection] = (),
 ) -> None:
-    """Quarantine the records that the transform failed on, that could not be read, and ``more``."""
+    """Quarantine the records that the transform failed on, that could not be read, and ``more``.
+
+    Where that fails, ``unit`` is rolled back.
+    """
     failed = [*batch.failed, *more]
-    if failed:
+    if not failed:
+        return
+    try:
         await aside.put(unit, failed, [batch.source_at(each.index) for each in failed])
+    except BaseException:
+        await ledger.rollback(unit)
+        raise

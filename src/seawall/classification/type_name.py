@@ -198,10 +198,11 @@ _SEAWALL: _Table = {
     "seawall.errors": {
         _TRANSIENT: (
             "RefusedError DeadlineExceededError AttemptTimeoutError DatabaseUnavailableError"
+            " StepHeldError"
         ),
         _CONFIGURATION: (
             "InvalidConfigError NotStartedError StaleRunError CheckpointError MissingTableError"
-            " UnsupportedServerError MigrationError QuarantineKeyError"
+            " UnsupportedServerError MigrationError QuarantineKeyError ShutdownError"
         ),
         _DATA: "TooManyBadRecordsError CodecError PayloadTooLargeError",
         _SYSTEM: "EmbeddedServerError",

@@ -21,9 +21,10 @@ from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
 from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres.database import Database
+from seawall.postgres.lease import LEASE, is_left_behind
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
-from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming, is_left_behind
+from seawall.postgres.step_session import PostgresStepSession, StepTiming
 from seawall.quarantine import codec
 from seawall.quarantine.payload import PLAIN, PayloadForm
 
@@ -158,8 +159,7 @@ class PostgresCheckpointStore:
     async def _try(
         self, key: StepKey, request: OpenRequest, pipeline: str
     ) -> PostgresStepSession | _Holder:
-        connection = await self.database.connect()
-        session: PostgresStepSession | None = None
+        connection, session = await self.database.connect(), None
         try:
             if request.when_held != WhenHeld.TAKE:
                 # Without a lock at first: those who wait must not be in a working batch's way.
@@ -171,8 +171,8 @@ class PostgresCheckpointStore:
                 taken = await self._take(connection, key, request, pipeline)
             if isinstance(taken, _Holder):
                 return taken
-            state, set_aside = taken
-            # Only now: cancelled at that COMMIT, the lease is one that nobody here knows of.
+            # Only now is it open: where COMMIT was not answered, the lease is one left behind.
+            state, set_aside_first = taken
             session = PostgresStepSession(
                 self.database,
                 connection,
@@ -180,7 +180,7 @@ class PostgresCheckpointStore:
                 pipeline,
                 key,
                 state,
-                set_aside_first=set_aside,
+                set_aside_first=set_aside_first,
                 form=self._form,
                 clock=self._clock,
             )
@@ -329,7 +329,10 @@ def _upgraded(key: StepKey, request: OpenRequest, saved: int, progress: Progress
             f"{what}, this worker's is {request.state_version}: pass upgrade=(version, progress) "
             "-> progress"
         )
-    return request.upgrade(saved, progress)
+    upgraded = request.upgrade(saved, progress)
+    if not isinstance(upgraded, Progress):
+        raise CheckpointError(f"{what}: upgrade returned {upgraded!r:.80}, not a Progress")
+    return upgraded
 
 
 def _progress(row: Any) -> Progress:

@@ -21,7 +21,7 @@ from seawall.errors import (
     SeawallError,
     UnsupportedServerError,
 )
-from seawall.postgres.lost import is_connection_lost
+from seawall.postgres.lost import is_connection_lost, terminate
 from seawall.postgres.migrate import OLDEST_VERSION, migrate
 
 if TYPE_CHECKING:
@@ -241,6 +241,24 @@ class Database:
             with anyio.CancelScope(shield=True):
                 await self.release(connection)
 
+    @asynccontextmanager
+    async def spare(self) -> AsyncIterator[Any]:
+        """A connection for the block, beside the pool where all of its own are at work.
+
+        For what must not wait for a batch to end. A pool of the user's own is waited for all the
+        same: it alone knows the way.
+        """
+        pool = self._pool
+        if pool is None or pool is self._own_pool or not _is_exhausted(pool):
+            async with self.acquire() as connection:
+                yield connection
+            return
+        alone = await self.connect_alone()
+        try:
+            yield alone
+        finally:
+            terminate(alone)
+
     async def aclose(self) -> None:
         """Close what this object opened; a pool of the user's own stays open."""
         pool, self._pool = self._pool, None
@@ -252,6 +270,10 @@ class Database:
                 pool.terminate()
         if self._server is not None:
             await self._server.aclose()
+
+
+def _is_exhausted(pool: "asyncpg.Pool[Any]") -> bool:
+    return not pool.get_idle_size() and pool.get_size() >= pool.get_max_size()
 
 
 def _masked(dsn: str) -> str:

@@ -7,8 +7,8 @@ from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres import audit
 from seawall.postgres.checkpoint_store import checkpoint_of
 from seawall.postgres.database import Database
+from seawall.postgres.lease import is_left_behind
 from seawall.postgres.names import in_schema
-from seawall.postgres.step_session import is_left_behind
 
 _LIST = """
 SELECT h.checkpoint_id, c.run_id, c.step, c.partition, h.position, h.checkpoint_data, h.read_count,
@@ -20,11 +20,15 @@ ORDER BY h.version DESC
 """
 
 _LOCK = """
-SELECT c.checkpoint_id, c.version, c.position,
-       coalesce(l.lease_until > clock_timestamp(), false) AS held, l.owner, l.process, l.fence
-FROM {schema}.checkpoints c LEFT JOIN {schema}.checkpoint_leases l USING (checkpoint_id)
-WHERE c.run_id = $1 AND c.step = $2 AND c.partition = $3
-FOR UPDATE OF c
+SELECT checkpoint_id, version, position FROM {schema}.checkpoints
+WHERE run_id = $1 AND step = $2 AND partition = $3
+FOR UPDATE
+"""
+
+# Asked for behind the lock: a join would show the lease as it was before the wait for it.
+_HOLDER = """
+SELECT checkpoint_id, owner, process, fence FROM {schema}.checkpoint_leases
+WHERE checkpoint_id = $1 AND lease_until > clock_timestamp()
 """
 
 # The version grows all the same: a COMMIT of the worker that was at work is never taken for it.
@@ -34,7 +38,7 @@ SET position = h.position, ahead = h.ahead, checkpoint_data = h.checkpoint_data,
     sink_state = h.sink_state, state_version = h.state_version, read_count = h.read_count,
     write_count = h.write_count, skip_count = h.skip_count, batch_count = h.batch_count,
     retry_count = h.retry_count, status = 'running', suspect_size = NULL, suspect_rows = NULL,
-    starts_without_commit = 0, fence = c.fence + 1, version = c.version + 1,
+    suspect_deaths = 0, starts_without_commit = 0, fence = c.fence + 1, version = c.version + 1,
     updated_at = clock_timestamp()
 FROM {schema}.checkpoint_history h
 WHERE c.checkpoint_id = $1 AND h.checkpoint_id = $1 AND h.version = $2
@@ -74,9 +78,10 @@ class PostgresHistoryStore:
                 )
                 if row is None:
                     raise CheckpointError(f"there is no checkpoint of {key}")
-                if row["held"] and not force and not is_left_behind(row):
+                holder = await connection.fetchrow(in_schema(_HOLDER, schema), row["checkpoint_id"])
+                if holder is not None and not force and not is_left_behind(holder):
                     raise StepHeldError(
-                        f"step {key.step!r} of run {key.run_id!r} is at work in {row['owner']}: "
+                        f"step {key.step!r} of run {key.run_id!r} is at work in {holder['owner']}: "
                         "stop it first, or pass force=True, after which it can commit nothing more"
                     )
                 position = await connection.fetchrow(

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
-from seawall import process
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
 from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects, StateOfSinks
 from seawall.clock import MACHINE_CLOCK, Clock
@@ -19,20 +17,13 @@ from seawall.errors import (
 from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.history import History
+from seawall.postgres.lease import open_here
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
 from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
 from seawall.quarantine.payload import PLAIN, PayloadForm
-
-LEASE = """
-INSERT INTO {schema}.checkpoint_leases AS l (checkpoint_id, fence, owner, process, lease_until)
-VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
-ON CONFLICT (checkpoint_id) DO UPDATE
-SET fence = excluded.fence, owner = excluded.owner, process = excluded.process,
-    lease_until = excluded.lease_until
-"""
 
 _RENEW = """
 UPDATE {schema}.checkpoint_leases
@@ -73,17 +64,6 @@ _SETTLE_PAUSE = 0.1
 _SINK_STATE_LIMIT = 65_536  # bytes: it is written with every batch
 
 
-# The steps that this process has open: a lease of its own that is not among them was left behind.
-_open_here: set[tuple[UUID, int]] = set()
-
-
-def is_left_behind(holder: Any) -> bool:
-    """Whether a lease (a row with fence and process) belongs to a worker that is no more."""
-    if holder["process"] == process.identity():
-        return (holder["checkpoint_id"], holder["fence"]) not in _open_here
-    return process.is_dead(holder["process"])
-
-
 @dataclass(frozen=True, slots=True)
 class StepTiming:
     """Leases and history of steps.
@@ -103,12 +83,14 @@ class StepTiming:
     def begin(self) -> str:
         """The statements that start a batch's transaction.
 
-        A worker frozen inside it must not hold its locks for ever; deferred constraints are
-        checked at once, so that COMMIT has nothing left to refuse. SET takes no parameters: the
-        number is ours, not a value of the user's records.
+        READ COMMITTED whatever the user's default: the position is saved by each lane, and a
+        snapshot older than another's save could not save its own. A worker frozen inside it must
+        not hold its locks for ever; deferred constraints are checked at once, so that COMMIT has
+        nothing left to refuse. SET takes no parameters: the number is ours, not a value of the
+        user's records.
         """
         return (
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = "
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = "
             f"{int(self.lease_seconds * 1000)}; SET CONSTRAINTS ALL IMMEDIATE"
         )
 
@@ -136,7 +118,7 @@ class PostgresStepSession:
         self._version = state.version
         self._save = in_schema(_SAVE, database.schema)
         self._lanes = [PostgresLane(self, connection)]
-        _open_here.add((state.checkpoint_id, state.fence))
+        open_here.add((state.checkpoint_id, state.fence))
         self._renewed_at = self._remembered_at = clock.monotonic()
 
     def lanes(self, number: int) -> Sequence["PostgresLane"]:
@@ -210,8 +192,9 @@ class PostgresStepSession:
         give_up_at = self._clock.monotonic() + _SETTLE_FOR
         while True:
             try:
-                async with self.database.acquire() as connection:
-                    row = await connection.fetchrow(query, self.state.checkpoint_id)
+                async with self.database.spare() as connection:
+                    async with connection.transaction(isolation="read_committed"):
+                        row = await connection.fetchrow(query, self.state.checkpoint_id)
                 break
             except Exception as error:
                 lost = is_connection_lost(error) or isinstance(error, DatabaseUnavailableError)
@@ -228,7 +211,7 @@ class PostgresStepSession:
     async def renew(self) -> None:
         if self._clock.monotonic() - self._renewed_at < self.timing.lease_seconds / 4:
             return  # a commit has done so
-        async with self.database.acquire() as connection:
+        async with self.database.spare() as connection:
             await self._renew(connection)
 
     async def _renew(self, connection: Any) -> None:
@@ -247,26 +230,39 @@ class PostgresStepSession:
             raise self._stale()
 
     async def release(self, *, finished: bool) -> None:
-        connection = await self._lanes[0].usable()
         query, state = in_schema(_RELEASE, self.database.schema), self.state
-        await connection.execute(query, state.checkpoint_id, state.fence, finished)
+        lane = self._lanes[0]
+        try:
+            connection = await lane.usable()
+            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+            # A connection that broke meanwhile is found out by its use; another may do.
+            connection = await lane.usable()
+            await connection.execute(query, state.checkpoint_id, state.fence, finished)
 
     async def quarantined_by_reason(self) -> dict[str, int]:
-        connection = await self._lanes[0].usable()
-        query = in_schema(quarantine_store.BY_REASON, self.database.schema)
         key = self._key
-        rows = await connection.fetch(query, key.run_id, key.step, key.partition)
+        rows = await self._fetch(quarantine_store.BY_REASON, key.run_id, key.step, key.partition)
         return {row["reason"]: row["records"] for row in rows}
 
     async def quarantined_for(self, keys: Sequence[str]) -> dict[str, int]:
-        connection = await self._lanes[0].usable()
-        query = in_schema(quarantine_store.FOR_KEYS, self.database.schema)
-        key = self._key
-        rows = await connection.fetch(query, key.run_id, key.step, key.partition, list(keys))
+        key, query = self._key, quarantine_store.FOR_KEYS
+        rows = await self._fetch(query, key.run_id, key.step, key.partition, list(keys))
         return {row["key"]: row["records"] for row in rows}
 
+    async def _fetch(self, query: str, *values: object) -> Sequence[Any]:
+        query = in_schema(query, self.database.schema)
+        first = self._lanes[0]
+        if first.is_idle:
+            return await _rows(await first.usable(), query, values)
+        # Asked in the middle of a batch, whose connection is not to be touched.
+        async with self.database.spare() as other:
+            return await _rows(other, query, values)
+
     async def aclose(self) -> None:
-        _open_here.discard((self.state.checkpoint_id, self.state.fence))
+        open_here.discard((self.state.checkpoint_id, self.state.fence))
         for lane in self._lanes:
             await lane.aclose()
 
@@ -285,6 +281,12 @@ class PostgresLane:
     def __init__(self, session: PostgresStepSession, connection: Any) -> None:
         self._session, self._connection = session, connection
         self._loader = Loader()
+        self._unit: PostgresUnitOfWork | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no batch is at work on it."""
+        return self._unit is None or self._unit.outcome != "open"
 
     async def begin(
         self, batch_id: str, rejects: Rejects, sinks: StateOfSinks
@@ -305,7 +307,8 @@ class PostgresLane:
             # Begun or not: a next one on this connection would be a mere savepoint of it.
             terminate(connection)
             raise
-        return PostgresUnitOfWork(session, transaction, batch_id)
+        self._unit = PostgresUnitOfWork(session, transaction, batch_id)
+        return self._unit
 
     async def usable(self) -> Any:
         """The lane's connection; a new one in the place of one that broke."""
@@ -356,9 +359,9 @@ class PostgresUnitOfWork:
                 raise CommitUnknownError(str(error)) from error
             await self.rollback()
             raise
-        except BaseException as error:  # cut off by its time limit
+        except BaseException:  # cut off by its time limit: nobody else cancels it
             self._unknown()
-            raise CommitUnknownError("COMMIT was not answered in time") from error
+            raise CommitUnknownError from TimeoutError("COMMIT was not answered in time")
         self.outcome = "committed"
         self._session.saved()
 
@@ -373,9 +376,16 @@ class PostgresUnitOfWork:
             return
         try:
             await self.transaction.rollback()
-        except Exception:
+        except BaseException as error:
             # Whatever state it is in, ending the connection rolls back.
             terminate(connection)
+            if not isinstance(error, Exception):  # cut off by its time limit
+                raise
+
+
+async def _rows(connection: Any, query: str, values: Sequence[object]) -> Sequence[Any]:
+    rows: Sequence[Any] = await connection.fetch(query, *values)
+    return rows
 
 
 def _ahead(progress: Progress) -> str | None:
