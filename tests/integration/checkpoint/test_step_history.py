@@ -103,7 +103,7 @@ async def test_rewind_restores_spans_beyond_the_position(manager, connection, le
         await manager.stream(numbers(60), sink, concurrency=3, **options)
     loaded = await ledger.loaded()
     version = (await manager.checkpoint_history("r", "load"))[0].version
-    await manager.stream(numbers(60), "numbers", **JOB)
+    await manager.stream(numbers(60), "numbers", **{**JOB, "size": 60})  # few saves: it stays kept
     await connection.execute("DELETE FROM numbers WHERE NOT n = ANY($1)", loaded)
     await manager.rewind_checkpoint("r", "load", version, **WHO)
     await manager.stream(numbers(60), "numbers", **JOB)

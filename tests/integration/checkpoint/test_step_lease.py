@@ -33,7 +33,7 @@ async def test_lease_is_taken_at_opening_and_given_back_at_the_end(make_manager,
             row = await connection.fetchrow(HOLDER)
             assert row["held"]
             assert str(os.getpid()) in row["owner"]
-        assert not (await connection.fetchrow(HOLDER))["held"]
+        assert await connection.fetchrow(HOLDER) is None
 
 
 async def test_lease_held_fails_where_asked_and_says_by_whom(make_manager, connection):
@@ -148,18 +148,18 @@ async def test_lease_of_a_frozen_process_is_taken_and_once_thawed_it_commits_not
 
 async def test_lease_left_behind_by_this_process_is_free(make_manager, connection, monkeypatch):
     """It has the lease's name, but no such step: its opening was cut off, say."""
+    forge = (
+        "INSERT INTO seawall.checkpoint_leases (checkpoint_id, fence, owner, process, lease_until) "
+        "SELECT checkpoint_id, fence, 'h:1', $1, now() + interval '1 hour' FROM seawall.checkpoints"
+    )
     async with make_manager() as manager:
         async with manager.checkpoint("r", "load"):
             pass
-        await connection.execute(
-            "UPDATE seawall.checkpoint_leases SET lease_until = now() + interval '1 hour'"
-        )
+        await connection.execute(forge, process.identity())
         async with manager.checkpoint("r", "load", when_held="fail"):
             pass
+        await connection.execute(forge, process.identity())
         steal(monkeypatch, "other")
-        await connection.execute(
-            "UPDATE seawall.checkpoint_leases SET lease_until = now() + interval '1 hour'"
-        )
         with pytest.raises(StepHeldError):
             async with manager.checkpoint("r", "load", when_held="fail"):
                 pass
