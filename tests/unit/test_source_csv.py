@@ -261,3 +261,27 @@ async def test_csv_source_missing_file_is_told_as_it_is(tmp_path):
     assert source.fraction(5) is None
     with pytest.raises(FileNotFoundError):
         await read(source)
+
+
+@pytest.mark.parametrize("chunk_bytes", range(1, 12))
+async def test_csv_source_positions_are_the_same_whatever_the_chunks(source_of, chunk_bytes):
+    """A chunk may end between CR and LF, which are one line end all the same."""
+    content = b"a,b\r\n1,2\r\n333,4444\r\n5,6"
+    found = await read(source_of(content, chunk_bytes=chunk_bytes))
+    assert [position for position, _ in found] == [10, 20, 23]
+
+
+async def test_csv_source_with_cr_alone_is_read_in_chunks(source_of):
+    content = b"a,b\r" + b"1,2\r" * 1000 + b"3,4"
+    source = source_of(content, chunk_bytes=16, max_record_bytes=64)
+    found = await read(source)
+    assert [record["a"] for _, record in found] == ["1"] * 1000 + ["3"]
+    assert await read(source, found[500][0]) == found[501:]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_csv_source_escaped_line_end_at_the_end_of_the_file_is_a_row(source_of, strict):
+    options = {"escapechar": "\\", "quoting": csv.QUOTE_NONE, "strict": strict}
+    assert await records(source_of(b"a\n1\n2\\\n", **options)) == [{"a": "1"}, {"a": "2\n"}]
+    waiting = source_of(b"a\n1\n2\\\n", complete_lines_only=True, **options)
+    assert await records(waiting) == [{"a": "1"}]

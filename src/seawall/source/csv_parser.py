@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from operator import itemgetter
 from typing import Any
 
 from seawall.records import Malformed
@@ -78,12 +77,13 @@ class CsvParser:
 
     def parse(self, data: bytes, start: int, *, final: bool) -> tuple[list[Positioned], int]:
         lines = CsvLines(data, start, self._encoding, final=final)
-        rows = None
+        found = None
         if not lines.undecodable:
-            rows = sound_rows(self._form, lines.texts, lines.ends, self._names)
-        if rows is None:
+            found = sound_rows(self._form, lines.texts, lines.ends, self._names)
+        if found is None:
             return self._one_by_one(lines, final=final)
-        if self._converters or not set(map(type, map(itemgetter(1), rows))) <= {dict}:
+        rows, has_odd = found
+        if has_odd or self._converters:
             rows = self._looked_at(lines, rows)
         return rows, lines.ends[-1] - start
 

@@ -52,26 +52,35 @@ UNTERMINATED = Fault("a quoted field is never closed")
 
 def sound_rows(
     form: CsvFormat, lines: list[str], ends: list[int], names: Sequence[str]
-) -> list[tuple[int, Any]] | None:
+) -> tuple[list[tuple[int, Any]], bool] | None:
     """The rows, each with its end: as a dict by the names, or as it is where their numbers differ.
 
-    None where the csv module refuses a row, or the last one is unfinished. A row is freed as soon
-    as its dict is made: that keeps the loop within the processor's cache.
+    And whether there is one of the latter kind. None where the csv module refuses a row, or the
+    last one is unfinished. A row is freed as soon as its dict is made: that keeps the loop within
+    the processor's cache.
 
     ``ends`` are the offset of the first line's start, then of each line's end.
     """
     # Strict, whatever the format says: then an unfinished row at the end is an error too.
     reader = form.reader(iter(lines), strict=True)
     width = len(names)
+    odd: list[Row] = []
+
+    def kept(row: Row) -> Row:
+        odd.append(row)
+        return row
+
     try:
         rows = [
             # The lengths are compared here: a keyword for zip costs a tenth of it all.
-            (ends[reader.line_num], dict(zip(names, row)) if len(row) == width else row)  # noqa: B905
+            (ends[reader.line_num], dict(zip(names, row)) if len(row) == width else kept(row))  # noqa: B905
             for row in reader
         ]
     except (csv.Error, ValueError):
         return None
-    return rows if not lines or (rows and rows[-1][0] == ends[-1]) else None
+    if lines and (not rows or rows[-1][0] != ends[-1]):
+        return None
+    return rows, bool(odd)
 
 
 class _OutOfLinesError(Exception):
