@@ -10,6 +10,7 @@ import shutil
 import statistics
 import tempfile
 import time
+import uuid
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ async def database():
         folder.chmod(0o711)
         server = await EmbeddedServer(folder / "server").start()
         base = server.dsn()
-    name = f"bench_{os.getpid()}"
+    name = f"bench_{uuid.uuid4().hex[:12]}"
     admin = await asyncpg.connect(base)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     try:

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
     from seawall.postgres.table_source import TableSource as TableSource
+    from seawall.quarantine.frames import frame_of as frame_of
     from seawall.quarantine.growth import QuarantineGrowth as QuarantineGrowth
     from seawall.quarantine.processor import Discard as Discard
     from seawall.quarantine.record import QuarantinedRecord as QuarantinedRecord
@@ -117,6 +118,7 @@ _HOMES = {
     "quarantine.growth": "QuarantineGrowth",
     "quarantine.processor": "Discard",
     "quarantine.record": "QuarantinedRecord RecordFilter",
+    "quarantine.frames": "frame_of",
     "quarantine.reprocess": "ReprocessMetrics",
     "quarantine.transfer": "ImportReport",
     "ratelimiter": "RateLimiter",

@@ -36,6 +36,24 @@ FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[]) AS n(record_id, sea
 WHERE q.record_id = n.record_id
 """
 
+# What edits have kept of encrypted records: an old key can't go before these can be read without.
+_EDITS_TO_ENCRYPT = """
+SELECT e.edit_id, e.record_id, q.run_id, q.step, e.payload::text AS payload, e.sealed, e.key_id,
+       e.redacted
+FROM {schema}.quarantine_edits e JOIN {schema}.quarantined_records q USING (record_id)
+WHERE e.key_id IS NOT NULL AND e.key_id <> $1 AND ($2::uuid IS NULL OR e.edit_id > $2)
+ORDER BY e.edit_id
+LIMIT $3
+FOR UPDATE OF e SKIP LOCKED
+"""
+
+_EDITS_ENCRYPTED = """
+UPDATE {schema}.quarantine_edits e
+SET payload = NULL, sealed = n.sealed, key_id = n.key_id
+FROM unnest($1::uuid[], $2::bytea[], $3::text[]) AS n(edit_id, sealed, key_id)
+WHERE e.edit_id = n.edit_id
+"""
+
 _LEFT = """
 SELECT (
     SELECT count(*) FROM {schema}.quarantined_records
@@ -53,7 +71,7 @@ class KeyRotation:
 
     Attributes:
         key_id: the current key's.
-        encrypted: records written anew.
+        encrypted: records, and what edits have kept of them, written anew.
         left: records under another key, or under none: held by a reprocessor just then, added
             meanwhile by workers without the key, or unreadable. An old key can go once this is 0.
         unreadable: records whose payload was altered; they stay as they are.
@@ -121,13 +139,14 @@ class PostgresPayloadStore:
                 "SEAWALL_QUARANTINE_KEYS, to id:key (base64 of 32 random bytes)"
             )
         key_id = self._form.keys.current
-        after: UUID | None = None
         seen, unreadable = 0, list[UUID]()
-        while True:
-            rows, after = await self._some(key_id, after, size, unreadable)
-            seen += rows
-            if rows == 0:
-                break
+        for some in (self._some, self._some_edits):
+            after: UUID | None = None
+            while True:
+                rows, after = await some(key_id, after, size, unreadable)
+                if rows == 0:
+                    break
+                seen += rows
         async with self._database.acquire() as connection:
             query = in_schema(_LEFT, self._database.schema)
             left = await connection.fetchval(query, key_id)
@@ -155,6 +174,27 @@ class PostgresPayloadStore:
             large = [row["record_id"] for row in rows if pieces.is_head(row["sealed"])]
             await _replace(connection, schema, news, [each for each in large if each in news])
         return len(rows), rows[-1]["record_id"] if rows else after
+
+    async def _some_edits(
+        self, key_id: str, after: UUID | None, size: int, unreadable: list[UUID]
+    ) -> tuple[int, UUID | None]:
+        """As ``_some``, of the payloads that edits have kept."""
+        schema = self._database.schema
+        async with self._database.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(in_schema(_EDITS_TO_ENCRYPT, schema), key_id, after, size)
+            news: dict[UUID, Stored] = {}
+            for row in rows:
+                try:
+                    news[row["edit_id"]] = self._form.resealed(edited(row), owner(row))
+                except CodecError:
+                    unreadable.append(row["record_id"])
+            await connection.execute(
+                in_schema(_EDITS_ENCRYPTED, schema),
+                list(news),
+                [new.sealed for new in news.values()],
+                [new.key_id for new in news.values()],
+            )
+        return len(rows), rows[-1]["edit_id"] if rows else after
 
 
 async def _replace(

@@ -40,6 +40,22 @@ async def test_encrypted_record_is_listed_edited_and_reprocessed(make, connectio
     assert await loaded() == [5]
 
 
+async def test_rotation_takes_what_edits_have_kept_along(make, connection):
+    """Else the old key could never go."""
+    pytest.importorskip("cryptography")
+    async with make(quarantine_keys=f"a:{KEY}") as manager:
+        await manager.quarantine_bad_records("r", [SECRET], "bad", step="load")
+        (found,) = await manager.list_quarantined_records(ALL)
+        await manager.edit_quarantined_record(found.record_id, {"n": 5}, why="x")
+    async with make(quarantine_keys=f"b:{OTHER},a:{KEY}") as manager:
+        rotation = await manager.rotate_quarantine_keys(size=1)
+        assert (rotation.encrypted, rotation.left) == (2, 0)
+        assert (await manager.rotate_quarantine_keys()).encrypted == 0
+    async with make(quarantine_keys=f"b:{OTHER}") as manager:
+        (found,) = await manager.list_quarantined_records(ALL)
+        assert (found.record, found.edits[0].record) == ({"n": 5}, SECRET)
+
+
 async def test_record_without_its_key_is_listed_as_unreadable_and_waits(make, put, outcomes):
     pytest.importorskip("cryptography")
     async with make(quarantine_keys=f"a:{KEY}") as manager:
