@@ -19,9 +19,10 @@ from seawall.checkpoint.model import (
 )
 from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
-from seawall.errors import CheckpointError, StepHeldError
+from seawall.errors import CheckpointError, DatabaseUnavailableError, StepHeldError
 from seawall.postgres.database import Database
 from seawall.postgres.lease import LEASE, is_left_behind
+from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
 from seawall.postgres.step_session import PostgresStepSession, StepTiming
@@ -133,7 +134,7 @@ class PostgresCheckpointStore:
         pipeline = pipeline_id or self._pipeline_id
         started, told = self._clock.monotonic(), False
         while True:
-            opened = await self._try(key, request, pipeline)
+            opened = await self._try_twice(key, request, pipeline)
             if isinstance(opened, PostgresStepSession):
                 return opened
             waited = self._clock.monotonic() - started
@@ -152,6 +153,19 @@ class PostgresCheckpointStore:
             if limit is not None:
                 pause = min(pause, limit - waited)
             await self._clock.sleep(pause + 0.005)
+
+    async def _try_twice(
+        self, key: StepKey, request: OpenRequest, pipeline: str
+    ) -> PostgresStepSession | _Holder:
+        try:
+            return await self._try(key, request, pipeline)
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+        # A connection that broke while it lay in the pool is found out by its use.
+        return await self._try(key, request, pipeline)
 
     async def _try(
         self, key: StepKey, request: OpenRequest, pipeline: str

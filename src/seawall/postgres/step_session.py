@@ -1,8 +1,8 @@
 """An opened step on PostgreSQL: its connections, its batches' transactions, its lease."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
 from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects, StateOfSinks
@@ -23,6 +23,8 @@ from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
 from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
+
+T = TypeVar("T")
 
 _RENEW = """
 UPDATE {schema}.checkpoint_leases
@@ -59,8 +61,7 @@ UPDATE {schema}.checkpoints SET suspect_deaths = suspect_deaths + 1
 WHERE checkpoint_id = $1 AND fence = $2
 """
 
-_SETTLE_FOR = 60.0  # seconds to wait for the server after a lost COMMIT
-_SETTLE_PAUSE = 0.1
+_SETTLE_FOR, _SETTLE_PAUSE = 60.0, 0.1  # seconds to wait for the server after a lost COMMIT
 _SINK_STATE_LIMIT = 65_536  # bytes: it is written with every batch
 
 
@@ -229,16 +230,19 @@ class PostgresStepSession:
 
     async def release(self, *, finished: bool) -> None:
         query, state = in_schema(_RELEASE, self.database.schema), self.state
+        await self._on_first_lane(
+            lambda connection: connection.execute(query, state.checkpoint_id, state.fence, finished)
+        )
+
+    async def _on_first_lane(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Do what may be done twice; a connection that broke meanwhile is found out by its use."""
         lane = self._lanes[0]
         try:
-            connection = await lane.usable()
-            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+            return await work(await lane.usable())
         except Exception as error:
             if not is_connection_lost(error):
                 raise
-            # A connection that broke meanwhile is found out by its use; another may do.
-            connection = await lane.usable()
-            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+        return await work(await lane.usable())
 
     async def quarantined_by_reason(self) -> dict[str, int]:
         key = self._key
@@ -252,9 +256,8 @@ class PostgresStepSession:
 
     async def _fetch(self, query: str, *values: object) -> Sequence[Any]:
         query = in_schema(query, self.database.schema)
-        first = self._lanes[0]
-        if first.is_idle:
-            return await _rows(await first.usable(), query, values)
+        if self._lanes[0].is_idle:
+            return await self._on_first_lane(lambda connection: _rows(connection, query, values))
         # Asked in the middle of a batch, whose connection is not to be touched.
         async with self.database.spare() as other:
             return await _rows(other, query, values)
