@@ -1,5 +1,6 @@
 """An opened step on PostgreSQL: its connections, its batches' transactions, its lease."""
 
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from seawall.errors import (
 from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.history import History
-from seawall.postgres.lease import open_here
+from seawall.postgres.lease import RENEW, open_here
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
@@ -25,12 +26,6 @@ from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
 
 T = TypeVar("T")
-
-_RENEW = """
-UPDATE {schema}.checkpoint_leases
-SET lease_until = clock_timestamp() + make_interval(secs => $3)
-WHERE checkpoint_id = $1 AND fence = $2
-"""
 
 _SAVE = """
 UPDATE {schema}.checkpoints
@@ -214,7 +209,7 @@ class PostgresStepSession:
             await self._renew(connection)
 
     async def _renew(self, connection: Any) -> None:
-        query, state = in_schema(_RENEW, self.database.schema), self.state
+        query, state = in_schema(RENEW, self.database.schema), self.state
         status = await connection.execute(
             query, state.checkpoint_id, state.fence, self.timing.lease_seconds
         )
@@ -282,12 +277,14 @@ class PostgresLane:
     def __init__(self, session: PostgresStepSession, connection: Any) -> None:
         self._session, self._connection = session, connection
         self._loader = Loader()
-        self._unit: PostgresUnitOfWork | None = None
+        # Weakly: it knows its batch, whose records are to be freed as soon as it is done.
+        self._unit: weakref.ref[PostgresUnitOfWork] | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no batch is at work on it."""
-        return self._unit is None or self._unit.outcome != "open"
+        """Whether no batch is at work."""
+        unit = None if self._unit is None else self._unit()
+        return unit is None or unit.outcome != "open"
 
     async def begin(
         self, batch_id: str, rejects: Rejects, sinks: StateOfSinks
@@ -302,8 +299,9 @@ class PostgresLane:
             # Begun or not: a next one on this connection would be a mere savepoint of it.
             terminate(connection)
             raise
-        self._unit = PostgresUnitOfWork(session, transaction, batch_id)
-        return self._unit
+        unit = PostgresUnitOfWork(session, transaction, batch_id)
+        self._unit = weakref.ref(unit)
+        return unit
 
     async def usable(self) -> Any:
         """The lane's connection; a new one in the place of one that broke."""
