@@ -1,10 +1,13 @@
 """Positions in ``checkpoints``: opened under a lease, kept, looked at."""
 
+import contextlib
 import logging
 import random
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+import anyio
 
 from seawall import process
 from seawall.checkpoint import suspicion
@@ -21,7 +24,7 @@ from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
 from seawall.errors import CheckpointError, DatabaseUnavailableError, StepHeldError
 from seawall.postgres.database import Database
-from seawall.postgres.lease import LEASE, is_left_behind
+from seawall.postgres.lease import GIVE_BACK, LEASE, is_left_behind
 from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
@@ -177,9 +180,15 @@ class PostgresCheckpointStore:
                 holder = await self._holder(connection, key)
                 if holder is not None:
                     return holder
-            # Whatever the user's default isolation: behind the lock, the last one's work shows.
-            async with connection.transaction(isolation="read_committed"):
-                taken = await self._take(connection, key, request, pipeline)
+            taken = None
+            try:
+                # Whatever the user's default isolation: behind the lock, the last one's work shows.
+                async with connection.transaction(isolation="read_committed"):
+                    taken = await self._take(connection, key, request, pipeline)
+            except BaseException:
+                if isinstance(taken, tuple):
+                    await self._give_back(taken[0])
+                raise
             if isinstance(taken, _Holder):
                 return taken
             # Only now is it open: where COMMIT was not answered, the lease is one left behind.
@@ -198,6 +207,13 @@ class PostgresCheckpointStore:
         finally:
             if session is None:
                 await self.database.release(connection)
+
+    async def _give_back(self, state: StepState) -> None:
+        """Free a lease whose COMMIT was cut off, should it have happened: others would wait."""
+        query = in_schema(GIVE_BACK, self.database.schema)
+        with anyio.move_on_after(5, shield=True), contextlib.suppress(Exception):
+            async with self.database.spare() as connection:
+                await connection.execute(query, state.checkpoint_id, state.fence)
 
     async def _holder(self, connection: Any, key: StepKey) -> _Holder | None:
         query = in_schema(_HOLDER, self.database.schema)

@@ -323,6 +323,8 @@ async def test_lease_and_connections_are_given_back_whenever_an_opening_is_cance
             assert task.cancelled() or task.exception() is None, task.exception()
             ended += not task.cancelled()
             assert lease.open_here == set()
+            row = await connection.fetchrow(HOLDER)  # nobody else would know that it is free
+            assert row is None or not row["held"], number
         assert ended
         await asyncio.sleep(0.1)  # what was cancelled in asyncpg's hands comes back by itself
         assert pool.get_idle_size() == pool.get_size()
