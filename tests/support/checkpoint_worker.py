@@ -7,7 +7,6 @@ Modes:
     hold        prints "in batch" inside the second batch, and stays there for ARGUMENT seconds
     slow        prints "in batch" inside every batch, and takes ARGUMENT milliseconds for each
     die         ends itself with os._exit whenever it comes to record ARGUMENT
-    kill        the same by SIGKILL
     block       its source blocks for ever behind record ARGUMENT
     ack         acknowledges, and prints each batch as the sink sees it; dies at record ARGUMENT
     partitions  shares partitions 0 to 5, TOTAL numbers each; dies at record ARGUMENT of one
@@ -29,12 +28,6 @@ def say(*words):
     print(*words, flush=True)
 
 
-def end(mode):
-    if mode == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    os._exit(1)
-
-
 def source(mode, total, argument):
     def after(position):
         for n in range((position or 0) + 1, total + 1):
@@ -48,8 +41,8 @@ def source(mode, total, argument):
 
 def sink(mode, size, argument):
     async def handler(tx, batch):
-        if mode in ("die", "kill") and any(row[0] == argument for row in batch.records):
-            end(mode)
+        if mode == "die" and any(row[0] == argument for row in batch.records):
+            os._exit(1)
         await tx.load("numbers", batch.records)
         if mode == "hold" and batch.first_position == size + 1:
             say("in batch")
@@ -68,7 +61,7 @@ async def acknowledged(manager, total, size, argument):
             async with batch.acknowledge():
                 say(batch.id, *[row[0] for row in batch.records])
                 if any(row[0] == argument for row in batch.records):
-                    end("kill")
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def partitions(manager, total, size, argument):
@@ -79,7 +72,7 @@ async def partitions(manager, total, size, argument):
 
         async def handler(tx, batch):
             if any(row[0] == argument for row in batch.records):
-                end("kill")
+                os.kill(os.getpid(), signal.SIGKILL)
             await tx.load("numbers", batch.records)
             await asyncio.sleep(0.02)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import threading
+import time
 
 import pytest
 
@@ -137,3 +139,46 @@ async def test_reader_async_source_that_never_waits_lets_others_run(clock):
             assert len(await reader.take()) == 10_000
         task.cancel()
     assert turns > 10
+
+
+@pytest.mark.real_time
+async def test_reader_generator_that_blocks_gives_what_it_gave_before(clock):
+    """A consumer that waits for the next message keeps no earlier one from its batch."""
+    more = threading.Event()
+
+    def source():
+        yield from range(3)
+        more.wait(10)
+        yield 3
+
+    async with reading(source(), size=100, interval=0.05, clock=clock) as reader:
+        async with asyncio.timeout(5):
+            assert list(await reader.take()) == [0, 1, 2]
+        more.set()
+        assert list(await reader.take()) == [3]
+        assert list(await reader.take()) == []
+
+
+@pytest.mark.real_time
+async def test_reader_generators_threads_end_with_it(clock):
+    before = threading.active_count()
+    for _ in range(3):
+        async with reading(iter(range(100_000)), size=10, clock=clock) as reader:
+            await reader.take()
+    async with asyncio.timeout(5):
+        while threading.active_count() > before:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.real_time
+async def test_reader_generator_loses_nothing_however_fast_it_is_taken(clock):
+    """Records that are taken early, while the thread adds to them, are neither lost nor doubled."""
+
+    def source():
+        for n in range(3000):
+            if n % 500 == 0:
+                time.sleep(0.12)
+            yield n
+
+    async with reading(source(), size=700, interval=0.01, clock=clock) as reader:
+        assert [n for batch in await drain(reader) for n in batch] == list(range(3000))

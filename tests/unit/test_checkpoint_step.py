@@ -415,6 +415,18 @@ async def test_step_taken_over_hears_of_it_by_its_commit(clock):
     assert store.rows == []
 
 
+async def test_step_taken_over_hears_of_it_before_a_suspected_record(clock):
+    store = FakeStore(Progress(suspicion=Suspicion(size=1, rows=3)))
+    bus, heard = listening(LeaseLost)
+    with pytest.raises(StaleRunError):
+        async with step_of(store, clock, bus) as step:
+            store.fence += 1
+            await step.for_each([1, 2], insert)
+    assert len(heard) == 1
+    assert store.attempts == 0
+    assert store.released == []
+
+
 # -- acknowledgement -----------------------------------------------------------------------------
 
 
@@ -549,6 +561,24 @@ async def test_acknowledge_after_a_takeover_is_not_saved(clock):
                 async with batch.acknowledge():
                     store.fence += 1
     assert store.progress.position is None
+
+
+async def test_acknowledge_that_could_not_be_announced_is_not_at_work(clock):
+    store = FakeStore()
+    bus, heard = listening(BatchStuck)
+
+    async def refuse(unit, progress):
+        raise OSError("no")
+
+    store.on_commit = refuse
+    async with step_of(store, clock, bus, stuck_seconds=30) as step:
+        batch = await anext(step.batches([1, 2]))
+        with pytest.raises(OSError, match="no"):
+            async with batch.acknowledge():
+                raise AssertionError
+        await asyncio.sleep(100)
+    assert heard == []
+    assert not store.open_units
 
 
 async def test_acknowledge_is_timed_over_all_of_its_block(clock):

@@ -42,13 +42,11 @@ class Acknowledgement:
             raise CheckpointError(f"batch {batch.id} is committed already; go on to the next")
         self._started += 1
         self._rejected.clear()
-        if batch.issued.announced:
-            await self._owner.starting(batch)
-        else:
-            # Before the sink sees it: a restart must build this very batch again.
-            await ledger.commit(
-                await self._begin(), Part(issued=batch.issued, announced=True, sink_state={})
-            )
+        try:
+            await self._announce()
+        except BaseException:
+            self._owner.ended(batch)
+            raise
         return self
 
     async def __aexit__(
@@ -81,6 +79,15 @@ class Acknowledgement:
             owner.ended(batch)
             if batch.done:
                 batch.finish()
+
+    async def _announce(self) -> None:
+        owner, issued = self._owner, self._batch.issued
+        if issued.announced:
+            await owner.starting(self._batch)
+        else:
+            # Before the sink sees it: a restart must build this very batch again.
+            part = Part(issued=issued, announced=True, sink_state={})
+            await owner.ledger.commit(await self._begin(), part)
 
     async def _begin(self) -> UnitOfWork:
         return await self._owner.begin(self._batch, no_loads, SinkState({}))

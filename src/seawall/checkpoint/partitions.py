@@ -115,12 +115,16 @@ class Partitions:
             if number in self._busy or number in self._done:
                 continue  # another task of this process was faster
             self._busy.add(number)
+            opened = False
             try:
                 async with self._open_step(number) as step:
+                    opened = True
                     await self._work(step)
                     self._reports[number] = await step.report()
                 self._done.add(number)
             except StepHeldError:
+                if opened:  # another step, which the work itself wants
+                    raise
                 continue
             except StaleRunError as error:
                 _logger.warning("partition %d: %s", number, error)

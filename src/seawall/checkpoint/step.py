@@ -232,11 +232,7 @@ class Step:
         return self._options.tolerance
 
     async def starting(self, batch: BatchContent) -> None:
-        """Told before anything is done with a batch, once or more.
-
-        Raises:
-            StaleRunError: another worker has the step.
-        """
+        """Told before anything is done with a batch, once or more."""
         if self._ending.lost is not None:
             raise self._ending.lost
         self._observer.begun(batch.id)
@@ -244,8 +240,10 @@ class Step:
             self._tried = batch.id  # again in this process: it did not end it
             try:
                 await self._opened()[0].attempt()
-            except BaseException:
+            except BaseException as error:
                 self.ended(batch)
+                if isinstance(error, StaleRunError):
+                    self._lease_lost(error)
                 raise
 
     async def begin(self, batch: BatchContent, rejects: Rejects, sinks: StateOfSinks) -> UnitOfWork:

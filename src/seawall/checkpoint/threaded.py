@@ -11,6 +11,7 @@ from typing import Any
 from seawall.clock import Clock
 
 _SLICE_SECONDS = 0.05  # a slow iterable's records reach the buffer at least this often
+_SILENT_SECONDS = 1.0  # how often one that blocks is looked at
 
 
 class ThreadedSource:
@@ -29,9 +30,25 @@ class ThreadedSource:
         self._chunks = _Chunks(iterator, size, clock)
         self._wanted = queue.SimpleQueue[asyncio.Future[list[Any]] | None]()
         self._thread: threading.Thread | None = None
+        self._pending: asyncio.Future[list[Any]] | None = None
 
     async def next(self) -> list[Any]:
         """The next records (at least one, but at the end); what the source raised, after them."""
+        while True:
+            if self._pending is None:
+                self._pending = self._ask()
+            patience = 2 * _SLICE_SECONDS
+            while not (await asyncio.wait([self._pending], timeout=patience))[0]:
+                # The source is silent: what it gave before must not wait for what comes next.
+                if early := self._chunks.take_early():
+                    return early
+                patience = _SILENT_SECONDS
+            answer, self._pending = self._pending, None
+            chunk = answer.result()
+            if chunk or self._chunks.ended:  # all of a chunk may have been taken early
+                return chunk
+
+    def _ask(self) -> "asyncio.Future[list[Any]]":
         if self._thread is None:
             context = contextvars.copy_context()
             self._thread = threading.Thread(
@@ -39,11 +56,14 @@ class ThreadedSource:
             )
             self._thread.start()
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._chunks.begin()
         self._wanted.put(answer)
-        return await answer
+        return answer
 
     def close(self) -> None:
         """Close the source and end the thread, at once or when it gets control back."""
+        if self._pending is not None:
+            self._pending.cancel()  # nobody looks at it any more
         self._wanted.put(None)
         self._chunks.close()
 
@@ -78,14 +98,21 @@ class _Chunks:
     def __init__(self, iterator: Iterator[Any], size: int, clock: Clock) -> None:
         self._iterator, self._size, self._clock = iterator, size, clock
         self._advancing = threading.Lock()
+        self._chunk: list[Any] = []
+        self.ended = False
         self._closed = False
         self._failure: Exception | None = None
 
+    def begin(self) -> None:
+        """A chunk is about to be asked for: what the last one had is not to be taken again."""
+        self._chunk = []
+
     def next(self) -> list[Any]:
-        """The next records (at least one, but at the end); what the source raised, after them."""
-        chunk: list[Any] = []
+        """The next records but those that are taken early; what the source raised, after them."""
+        chunk = self._chunk
         with self._advancing:
             if self._closed:
+                self.ended = True
                 return chunk
             if self._failure is not None:
                 raise self._failure
@@ -95,12 +122,21 @@ class _Chunks:
                     chunk.append(record)
                     if len(chunk) >= self._size or self._clock.monotonic() >= stop_at:
                         break
+                else:
+                    self.ended = True
             except Exception as error:
                 if not chunk:
                     raise
                 self._failure = error  # the records before it come first
         self._close_if_abandoned()
         return chunk
+
+    def take_early(self) -> list[Any]:
+        """What the chunk under way has so far; asked by another thread than advances the source."""
+        chunk = self._chunk  # it only ever grows at its end, meanwhile
+        early = chunk[:]
+        del chunk[: len(early)]
+        return early
 
     def close(self) -> None:
         self._closed = True

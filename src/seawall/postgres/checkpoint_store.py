@@ -1,10 +1,13 @@
 """Positions in ``checkpoints``: opened under a lease, kept, looked at."""
 
+import contextlib
 import logging
 import random
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+import anyio
 
 from seawall import process
 from seawall.checkpoint import suspicion
@@ -19,9 +22,10 @@ from seawall.checkpoint.model import (
 )
 from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
-from seawall.errors import CheckpointError, StepHeldError
+from seawall.errors import CheckpointError, DatabaseUnavailableError, StepHeldError
 from seawall.postgres.database import Database
-from seawall.postgres.lease import LEASE, is_left_behind
+from seawall.postgres.lease import GIVE_BACK, LEASE, is_left_behind
+from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
 from seawall.postgres.step_session import PostgresStepSession, StepTiming
@@ -136,7 +140,7 @@ class PostgresCheckpointStore:
         pipeline = pipeline_id or self._pipeline_id
         started, told = self._clock.monotonic(), False
         while True:
-            opened = await self._try(key, request, pipeline)
+            opened = await self._try_twice(key, request, pipeline)
             if isinstance(opened, PostgresStepSession):
                 return opened
             waited = self._clock.monotonic() - started
@@ -156,6 +160,19 @@ class PostgresCheckpointStore:
                 pause = min(pause, limit - waited)
             await self._clock.sleep(pause + 0.005)
 
+    async def _try_twice(
+        self, key: StepKey, request: OpenRequest, pipeline: str
+    ) -> PostgresStepSession | _Holder:
+        try:
+            return await self._try(key, request, pipeline)
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+        # A connection that broke while it lay in the pool is found out by its use.
+        return await self._try(key, request, pipeline)
+
     async def _try(
         self, key: StepKey, request: OpenRequest, pipeline: str
     ) -> PostgresStepSession | _Holder:
@@ -166,9 +183,15 @@ class PostgresCheckpointStore:
                 holder = await self._holder(connection, key)
                 if holder is not None:
                     return holder
-            # Whatever the user's default isolation: behind the lock, the last one's work shows.
-            async with connection.transaction(isolation="read_committed"):
-                taken = await self._take(connection, key, request, pipeline)
+            taken = None
+            try:
+                # Whatever the user's default isolation: behind the lock, the last one's work shows.
+                async with connection.transaction(isolation="read_committed"):
+                    taken = await self._take(connection, key, request, pipeline)
+            except BaseException:
+                if isinstance(taken, tuple):
+                    await self._give_back(taken[0])
+                raise
             if isinstance(taken, _Holder):
                 return taken
             # Only now is it open: where COMMIT was not answered, the lease is one left behind.
@@ -188,6 +211,13 @@ class PostgresCheckpointStore:
         finally:
             if session is None:
                 await self.database.release(connection)
+
+    async def _give_back(self, state: StepState) -> None:
+        """Free a lease whose COMMIT was cut off, should it have happened: others would wait."""
+        query = in_schema(GIVE_BACK, self.database.schema)
+        with anyio.move_on_after(5, shield=True), contextlib.suppress(Exception):
+            async with self.database.spare() as connection:
+                await connection.execute(query, state.checkpoint_id, state.fence)
 
     async def _holder(self, connection: Any, key: StepKey) -> _Holder | None:
         query = in_schema(_HOLDER, self.database.schema)

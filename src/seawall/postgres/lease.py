@@ -13,6 +13,17 @@ SET fence = excluded.fence, owner = excluded.owner, process = excluded.process,
     lease_until = excluded.lease_until
 """
 
+RENEW = """
+UPDATE {schema}.checkpoint_leases
+SET lease_until = clock_timestamp() + make_interval(secs => $3)
+WHERE checkpoint_id = $1 AND fence = $2
+"""
+
+GIVE_BACK = """
+UPDATE {schema}.checkpoint_leases SET lease_until = clock_timestamp()
+WHERE checkpoint_id = $1 AND fence = $2
+"""
+
 # The steps that this process has open: a lease of its own that is not among them was left behind.
 open_here: set[tuple[UUID, int]] = set()
 

@@ -1,8 +1,9 @@
 """An opened step on PostgreSQL: its connections, its batches' transactions, its lease."""
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
 from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects, StateOfSinks
@@ -17,7 +18,7 @@ from seawall.errors import (
 from seawall.postgres import quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.history import History
-from seawall.postgres.lease import open_here
+from seawall.postgres.lease import RENEW, open_here
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed, is_connection_lost, terminate
 from seawall.postgres.names import in_schema
@@ -25,11 +26,7 @@ from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
 from seawall.quarantine.payload import PLAIN, PayloadForm
 
-_RENEW = """
-UPDATE {schema}.checkpoint_leases
-SET lease_until = clock_timestamp() + make_interval(secs => $3)
-WHERE checkpoint_id = $1 AND fence = $2
-"""
+T = TypeVar("T")
 
 _SAVE = """
 UPDATE {schema}.checkpoints
@@ -59,8 +56,7 @@ UPDATE {schema}.checkpoints SET suspect_deaths = suspect_deaths + 1
 WHERE checkpoint_id = $1 AND fence = $2
 """
 
-_SETTLE_FOR = 60.0  # seconds to wait for the server after a lost COMMIT
-_SETTLE_PAUSE = 0.1
+_SETTLE_FOR, _SETTLE_PAUSE = 60.0, 0.1  # seconds to wait for the server after a lost COMMIT
 _SINK_STATE_LIMIT = 65_536  # bytes: it is written with every batch
 
 
@@ -215,7 +211,7 @@ class PostgresStepSession:
             await self._renew(connection)
 
     async def _renew(self, connection: Any) -> None:
-        query, state = in_schema(_RENEW, self.database.schema), self.state
+        query, state = in_schema(RENEW, self.database.schema), self.state
         status = await connection.execute(
             query, state.checkpoint_id, state.fence, self.timing.lease_seconds
         )
@@ -231,16 +227,19 @@ class PostgresStepSession:
 
     async def release(self, *, finished: bool) -> None:
         query, state = in_schema(_RELEASE, self.database.schema), self.state
+        await self._on_first_lane(
+            lambda connection: connection.execute(query, state.checkpoint_id, state.fence, finished)
+        )
+
+    async def _on_first_lane(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Do what may be done twice; a connection that broke meanwhile is found out by its use."""
         lane = self._lanes[0]
         try:
-            connection = await lane.usable()
-            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+            return await work(await lane.usable())
         except Exception as error:
             if not is_connection_lost(error):
                 raise
-            # A connection that broke meanwhile is found out by its use; another may do.
-            connection = await lane.usable()
-            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+        return await work(await lane.usable())
 
     async def quarantined_by_reason(self) -> dict[str, int]:
         key = self._key
@@ -254,9 +253,8 @@ class PostgresStepSession:
 
     async def _fetch(self, query: str, *values: object) -> Sequence[Any]:
         query = in_schema(query, self.database.schema)
-        first = self._lanes[0]
-        if first.is_idle:
-            return await _rows(await first.usable(), query, values)
+        if self._lanes[0].is_idle:
+            return await self._on_first_lane(lambda connection: _rows(connection, query, values))
         # Asked in the middle of a batch, whose connection is not to be touched.
         async with self.database.spare() as other:
             return await _rows(other, query, values)
@@ -281,12 +279,14 @@ class PostgresLane:
     def __init__(self, session: PostgresStepSession, connection: Any) -> None:
         self._session, self._connection = session, connection
         self._loader = Loader()
-        self._unit: PostgresUnitOfWork | None = None
+        # Weakly: it knows its batch, whose records are to be freed as soon as it is done.
+        self._unit: weakref.ref[PostgresUnitOfWork] | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no batch is at work on it."""
-        return self._unit is None or self._unit.outcome != "open"
+        """Whether no batch is at work."""
+        unit = None if self._unit is None else self._unit()
+        return unit is None or unit.outcome != "open"
 
     async def begin(
         self, batch_id: str, rejects: Rejects, sinks: StateOfSinks
@@ -307,8 +307,9 @@ class PostgresLane:
             # Begun or not: a next one on this connection would be a mere savepoint of it.
             terminate(connection)
             raise
-        self._unit = PostgresUnitOfWork(session, transaction, batch_id)
-        return self._unit
+        unit = PostgresUnitOfWork(session, transaction, batch_id)
+        self._unit = weakref.ref(unit)
+        return unit
 
     async def usable(self) -> Any:
         """The lane's connection; a new one in the place of one that broke."""

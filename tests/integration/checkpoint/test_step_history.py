@@ -1,5 +1,6 @@
 """Earlier states: kept to a bound, looked at, gone back to; other formats."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -92,21 +93,29 @@ async def test_rewind_forgets_what_was_suspected(manager, connection, numbers):
     assert tuple(row) == (None, None, 0)
 
 
-async def test_rewind_restores_spans_beyond_the_position(manager, connection, ledger, numbers):
+async def test_rewind_restores_spans_beyond_the_position(make_manager, connection, ledger, numbers):
+    others = asyncio.Event()
+
     async def sink(tx, batch):
         await tx.load("numbers", batch.records)
         if batch.first_position == 11:
-            raise OSError("slow one fails")
+            await others.wait()
+            raise OSError("the slow one fails")
+        if batch.first_position == 41:
+            others.set()
 
-    options = {**JOB, "retry_options": {"max_retries": 0}}
-    with pytest.raises(OSError):
-        await manager.stream(numbers(60), sink, concurrency=3, **options)
-    loaded = await ledger.loaded()
-    version = (await manager.checkpoint_history("r", "load"))[0].version
-    await manager.stream(numbers(60), "numbers", **{**JOB, "size": 60})  # few saves: it stays kept
-    await connection.execute("DELETE FROM numbers WHERE NOT n = ANY($1)", loaded)
-    await manager.rewind_checkpoint("r", "load", version, **WHO)
-    await manager.stream(numbers(60), "numbers", **JOB)
+    job = {**JOB, "concurrency": 3, "retry_options": {"max_retries": 0}}
+    async with make_manager(checkpoint_history=50, checkpoint_history_seconds=0) as manager:
+        with pytest.raises(OSError):
+            await manager.stream(numbers(60), sink, **job)
+        kept = (await manager.checkpoint_history("r", "load"))[0]
+        loaded = await ledger.loaded()
+        assert kept.position == 10
+        assert len(loaded) > 10
+        await manager.stream(numbers(60), "numbers", **JOB)
+        await connection.execute("DELETE FROM numbers WHERE NOT n = ANY($1)", loaded)
+        await manager.rewind_checkpoint("r", "load", kept.version, **WHO)
+        await manager.stream(numbers(60), "numbers", **JOB)
     await ledger.check(60)
 
 

@@ -174,21 +174,21 @@ async def test_lease_forgets_every_step_that_was_closed(make_manager, connection
 
 
 @pytest.mark.parametrize("deliver", [True, False])
-async def test_lease_opening_cut_off_at_its_commit_leaks_nothing(
+async def test_lease_opening_cut_off_at_its_commit_is_done_again(
     make_manager, connection, database_dsn, deliver
 ):
-    """Whether or not it was taken: the connection is given back, and the step can be opened."""
+    """Whether or not it was taken: it is not in its own way, and no connection is kept."""
     async with Proxy(target_of(database_dsn)) as proxy:
         async with make_manager(through(database_dsn, proxy.port), pool_size=2) as manager:
             for _ in range(3):
                 proxy.cut_on = "commit-answer" if deliver else "commit-lost"
-                with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
-                    async with manager.checkpoint("r", "load", when_held="fail"):
-                        pass
+                async with manager.checkpoint("r", "load", when_held="fail") as cp:
+                    assert cp.position is None
+                    assert len(lease.open_here) == 1
             assert proxy.cuts == 3
             assert lease.open_here == set()
-            async with manager.checkpoint("r", "load", when_held="fail") as cp:
-                assert cp.position is None
+            pool = manager.database._pool
+            assert pool.get_idle_size() == pool.get_size()
 
 
 async def test_lease_is_renewed_while_a_long_batch_works(make_manager, connection):
@@ -302,3 +302,29 @@ async def test_report_inside_a_batch_leaves_its_transaction_alone(
         async with manager.checkpoint("r", "load") as step:
             await step.for_each(numbers(30)(None), sink, size=10, position=lambda row: row[0])
     await ledger.check(30)
+
+
+async def test_lease_and_connections_are_given_back_whenever_an_opening_is_cancelled(
+    make_manager, connection
+):
+    async def work(manager):
+        async with manager.checkpoint("r", "load", when_held="fail") as cp:
+            await cp.report()
+
+    async with make_manager(pool_size=2) as manager:
+        pool = manager.database._pool
+        ended = 0
+        for number in range(60):
+            task = asyncio.create_task(work(manager))
+            for _ in range(number):
+                await asyncio.sleep(0.0002)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or task.exception() is None, task.exception()
+            ended += not task.cancelled()
+            assert lease.open_here == set()
+            row = await connection.fetchrow(HOLDER)  # nobody else would know that it is free
+            assert row is None or not row["held"], number
+        assert ended
+        await asyncio.sleep(0.1)  # what was cancelled in asyncpg's hands comes back by itself
+        assert pool.get_idle_size() == pool.get_size()

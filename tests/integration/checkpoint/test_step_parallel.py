@@ -309,3 +309,23 @@ async def test_stream_parallel_retries_whole_batches_and_counts_them(
         report = await manager.stream(numbers(100, {15}), sink, concurrency=4, **JOB)
     await ledger.check(100, {15})
     assert report.retries == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("deliver", [True, False])
+async def test_stream_parallel_cut_at_any_message_neither_fails_nor_loses_a_row(
+    make_manager, connection, ledger, numbers, database_dsn, deliver
+):
+    """One connection is cut, with the message delivered or not: opening, batches, report, end."""
+    bad, job = {7, 8}, {**JOB, "size": 5, "concurrency": 3}
+    for at in [1, 5, *range(12, 250, 31), 238, 240, 243, 246]:
+        await connection.execute(
+            "TRUNCATE numbers; DELETE FROM seawall.quarantined_records; DELETE FROM seawall.runs"
+        )
+        async with Proxy(target_of(database_dsn)) as proxy:
+            async with make_manager(through(database_dsn, proxy.port)) as manager:
+                proxy.messages, proxy.cut_at, proxy.deliver = 0, at, deliver
+                report = await manager.stream(numbers(30, bad), "numbers", **job)
+        assert report.rows_quarantined == 2
+        await ledger.check(30, bad)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from seawall import InvalidConfigError
+from seawall.errors import StepHeldError
 
 
 def work_of(log, size=10, total=40):
@@ -114,3 +115,38 @@ async def test_partitions_of_a_killed_process_are_taken_over(connection, ledger,
     assert (await other.end())[0] == 0
     assert "partition 0" in other.lines
     await ledger.check(240)
+
+
+async def test_partitions_whose_work_finds_another_step_held_say_so(make_manager, connection):
+    """It is no partition that somebody else has: waiting for it would never end."""
+
+    async def work(cp):
+        async with manager.checkpoint("r", "shared", when_held="fail"):
+            pass
+
+    async with make_manager() as manager:
+        async with manager.checkpoint("r", "shared"):
+            with pytest.raises(StepHeldError, match="'shared'"):
+                async with asyncio.timeout(5):
+                    await manager.for_each_partition("r", "load", [1, 2], work)
+
+
+async def test_partitions_in_another_database_have_their_leases_there(
+    make_manager, connection, database_dsn, test_server
+):
+    elsewhere = await asyncio.to_thread(test_server.create)
+    try:
+        async with make_manager() as manager:
+            reports = await manager.for_each_partition(
+                "r", "load", [0, 1, 2], counted, database=elsewhere, concurrency=2
+            )
+        assert {n: each.rows_read for n, each in reports.items()} == {0: 3, 1: 3, 2: 3}
+        assert await connection.fetchval("SELECT count(*) FROM seawall.checkpoints") == 0
+    finally:
+        await asyncio.to_thread(test_server.drop, elsewhere)
+
+
+async def counted(cp):
+    async for batch in cp.batches([1, 2, 3]):
+        async with batch.transaction():
+            pass
