@@ -19,9 +19,12 @@ SET lease_until = clock_timestamp() + make_interval(secs => $3)
 WHERE checkpoint_id = $1 AND fence = $2
 """
 
+# An INSERT, since it alone waits for one under way elsewhere: an UPDATE would not see that.
 GIVE_BACK = """
-UPDATE {schema}.checkpoint_leases SET lease_until = clock_timestamp()
-WHERE checkpoint_id = $1 AND fence = $2
+INSERT INTO {schema}.checkpoint_leases AS l (checkpoint_id, fence, owner, lease_until)
+VALUES ($1, $2, 'nobody', clock_timestamp())
+ON CONFLICT (checkpoint_id) DO UPDATE SET lease_until = excluded.lease_until
+WHERE l.fence = excluded.fence
 """
 
 # The steps that this process has open: a lease of its own that is not among them was left behind.
