@@ -10,7 +10,7 @@ import anyio
 
 from seawall.classification import ErrorType
 from seawall.clock import MACHINE_CLOCK, SYSTEM_CLOCK, BackgroundTask, Clock, uuid7
-from seawall.errors import StaleRunError, StepError
+from seawall.errors import ShutdownError, StaleRunError, StepError
 from seawall.events import EventBus, RunEnded, default_bus
 from seawall.scope import Scope, current_scope, scoped
 from seawall.steps import Steps
@@ -197,7 +197,8 @@ class Run:
     ) -> None:
         status, error_type, message = "succeeded", None, None
         if error is not None:
-            failed = isinstance(error, Exception)
+            # A step that was told to stop is this worker's end, not its failure.
+            failed = isinstance(error, Exception) and not isinstance(error, ShutdownError)
             status = "failed" if failed else "cancelled"
             error_type = self._classify(error).value if failed else None
             message = recordable(f"{type(error).__name__}: {error}")

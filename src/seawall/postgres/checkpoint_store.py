@@ -255,6 +255,8 @@ class PostgresCheckpointStore:
             None if suspected is None else suspected.size,
             None if suspected is None else suspected.rows,
         )
+        if row["version"] == 0:  # the start can be gone back to
+            await self._timing.history.remember(connection, schema, row["checkpoint_id"])
         await connection.execute(
             in_schema(LEASE, schema),
             row["checkpoint_id"],

@@ -227,9 +227,15 @@ class PostgresStepSession:
 
     async def release(self, *, finished: bool) -> None:
         query, state = in_schema(_RELEASE, self.database.schema), self.state
-        await self._on_first_lane(
-            lambda connection: connection.execute(query, state.checkpoint_id, state.fence, finished)
-        )
+
+        async def release(connection: Any) -> None:
+            # The last state too, however short the step was; under another's fence it is theirs.
+            if self._version > state.version:
+                history, schema = self.timing.history, self.database.schema
+                await history.remember(connection, schema, state.checkpoint_id)
+            await connection.execute(query, state.checkpoint_id, state.fence, finished)
+
+        await self._on_first_lane(release)
 
     async def _on_first_lane(self, work: Callable[[Any], Awaitable[T]]) -> T:
         """Do what may be done twice; a connection that broke meanwhile is found out by its use."""

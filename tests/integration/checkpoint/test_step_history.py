@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from seawall import CheckpointError, StaleRunError
-from seawall.errors import StepHeldError
+from seawall.errors import ShutdownError, StepHeldError
 
 JOB = {"run_id": "r", "step": "load", "size": 10, "position": lambda row: row[0]}
 WHO = {"actor": "ann", "reason": "wrong mapping"}
@@ -159,3 +159,26 @@ async def test_checkpoint_data_above_its_limit_is_an_error(make_manager, connect
         saved = await manager.resume_from_checkpoint("r", "s")
     assert saved.checkpoint_id == first
     assert len(saved.checkpoint_data["text"]) == 900
+
+
+async def test_history_of_a_short_step_holds_its_start_and_its_end(
+    make_manager, connection, ledger, numbers
+):
+    async with make_manager() as manager:
+        await manager.stream(numbers(20), "numbers", **JOB)
+        kept = await manager.checkpoint_history("r", "load")
+        assert [each.position for each in kept] == [20, None]
+        await connection.execute("DELETE FROM numbers")
+        await manager.rewind_checkpoint("r", "load", kept[-1].version, **WHO)
+        report = await manager.stream(numbers(20), "numbers", **JOB)
+    assert report.resumed_from is None
+    await ledger.check(20)
+
+
+async def test_run_whose_step_is_stopped_is_cancelled(make_manager, connection, numbers):
+    async with make_manager() as manager:
+        with pytest.raises(ShutdownError):
+            async with manager.run("p", "r"), manager.checkpoint("r", "load") as cp:
+                cp.stop()
+                await anext(cp.batches(numbers(5)(None)))
+    assert await connection.fetchval("SELECT status FROM seawall.runs") == "cancelled"
