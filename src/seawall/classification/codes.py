@@ -3,6 +3,7 @@
 Vendors' readers first, then SQLSTATE, HTTP status, errno, and the words that services use.
 """
 
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -10,10 +11,10 @@ from seawall.classification.errno_code import by_errno
 from seawall.classification.error_type import ErrorType
 from seawall.classification.explanation import Explanation, Layer
 from seawall.classification.http_reader import read_http_status
-from seawall.classification.reading import read, whole
+from seawall.classification.reading import read, text_of, whole
 from seawall.classification.service_code import by_service_code
 from seawall.classification.sqlstate import by_sqlstate
-from seawall.classification.vendor_reader import VENDOR_READERS, Found, Reader
+from seawall.classification.vendor_reader import VENDOR_READERS, Found, Reader, grpc
 
 
 def explain_code(exc: BaseException) -> Explanation | None:
@@ -53,6 +54,9 @@ def _sqlstate(exc: BaseException) -> Found:
     for name in ("sqlstate", "pgcode"):
         code = read(exc, name)
         if isinstance(code, str) and len(code) == 5:
+            # Some drivers say "no connection" (class 08) of a login that was refused.
+            if code in _NO_CONNECTION and _LOGIN_REFUSED.search(text_of(exc)):
+                return ErrorType.CONFIGURATION, f"SQLSTATE {code}, the login was refused"
             return by_sqlstate(code), f"SQLSTATE {code}"
     return None
 
@@ -74,6 +78,15 @@ def _service_word(exc: BaseException) -> Found:
     return None
 
 
+def _rpc_status(exc: BaseException) -> Found:
+    """Of clients that are built on gRPC under another name."""
+    return grpc(exc) if callable(read(exc, "code")) else None
+
+
+_NO_CONNECTION = frozenset({"08000", "08001", "08004", "08006"})
+_LOGIN_REFUSED = re.compile(
+    r"authenticat|password|credential|login failed|access denied|token", re.IGNORECASE
+)
 _CODE_ATTRIBUTES = (
     "sqlstate",
     "pgcode",
@@ -84,6 +97,12 @@ _CODE_ATTRIBUTES = (
     "code",
     "error_code",
 )
-_COMMON_READERS: tuple[Reader, ...] = (_sqlstate, read_http_status, _errno, _service_word)
+_COMMON_READERS: tuple[Reader, ...] = (
+    _sqlstate,
+    read_http_status,
+    _errno,
+    _service_word,
+    _rpc_status,
+)
 _READERS: dict[type, tuple[Reader, ...]] = {}
 _MOST_CLASSES = 4096

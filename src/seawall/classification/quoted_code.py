@@ -108,6 +108,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
         re.compile(r"\bSQLSTATE\W{0,3}([0-9A-Z]{5})\b"),
         lambda m: (by_sqlstate(m.group(1)), f"SQLSTATE {m.group(1)}"),
     ),
+    (" when calling", re.compile(r"\(([A-Z][A-Za-z0-9.]+)\) when calling"), _word),
     ("name=", re.compile(r"\btype=[A-Z_]+, name=([A-Z_]+)"), _word),
     ("_exception", re.compile(r"\b([a-z_]+_exception)\b"), _word),
     (
