@@ -39,7 +39,8 @@ _WORDS: tuple[tuple[ErrorType, re.Pattern[str]], ...] = (
         ErrorType.SYSTEM,
         re.compile(
             r"OutOfMemory|OutOfDisk|DiskFull|Corrupt(?!Record|Message|File|ion$)|StorageFull|NoSpace"
-            r"|(?<!Broken)(?:Memory|Resource|Storage)(?:Limit|Exhausted|Error)|WorkerLost|BrokenWorker"
+            r"|(?:Memory|Storage)(?:Limit|Exhausted|Error)|Resource(?:Limit|Exhausted)|WorkerLost"
+            r"|BrokenWorker"
             r"|BrokenProcess|InsufficientStorage|QuotaExceeded"
         ),
     ),

@@ -213,7 +213,8 @@ def _looked_up(cls: type) -> _Known:
             # A broad base of Python's own says less than the words of the type's own name.
             words = by_class_words(cls.__name__) if base.__module__ == "builtins" else None
             return None, Explanation(words or PRESUMED[name], Layer.PRESUMED, name)
-    suggested = by_class_words(cls.__name__)
+    # Python's own names are in the tables, or say nothing: NotImplementedError is a bug.
+    suggested = None if cls.__module__ == "builtins" else by_class_words(cls.__name__)
     if suggested is None:
         return None, None
     return None, Explanation(suggested, Layer.PRESUMED, f"the name {cls.__name__}")

@@ -59,7 +59,7 @@ PHRASES: dict[ErrorType, tuple[str, ...]] = {
         *("not registered", "table or view does not exist", "unknown table", "unknown topic"),
         *("unknown service", "unknown function", "unknown setting", "unknown protocol"),
         *("valid uri", "valid url", "invalid port", "invalid header", "invalid host"),
-        *("must be set", "must specify", "not configured", "improperly configured", "redirects"),
+        *("must be set", "not configured", "improperly configured", "redirects"),
         *("data source name not found", "can't open lib", "no connection adapters", "ns not found"),
         *(
             "config profile",
@@ -219,6 +219,15 @@ _THINGS = (
 )
 # What takes more than a phrase to say, asked before the phrases.
 _PATTERNS: tuple[tuple[ErrorType, re.Pattern[str]], ...] = (
+    (
+        # A bug in the program, of no recovery class: said here, so that no later layer guesses.
+        ErrorType.UNKNOWN,
+        re.compile(
+            r"\btakes (?:exactly|from|no|\d+|\w+) [\w ]*arguments?\b|missing \d+ required (?:posit|key)"
+            r"|unexpected keyword argument|operation on closed file|is not callable|\bevent loop\b"
+            r"|not associated with a value|was never awaited|recursion depth"
+        ),
+    ),
     (
         ErrorType.DATA,
         re.compile(
