@@ -39,14 +39,13 @@ def load_replay(folder: Path) -> Any:
 
 
 def read_samples(replay: Any, files: Iterable[Path]) -> list[Sample]:
-    """Every labelled exception, rebuilt and cut into tokens; those labelled unknown are left out."""
+    """Every labelled exception, rebuilt and cut into tokens."""
     found = []
     for path in files:
         for record in replay.load(path):
-            if record["label"] != "unknown":
-                kind = [str(each) for each in KINDS].index(record["label"])
-                right = {record["label"], *record["also"]}
-                found.append((record["lib"], tokens_of(replay.build(record)), kind, right))
+            kind = [str(each) for each in KINDS].index(record["label"])
+            right = {record["label"], *record["also"]}
+            found.append((record["lib"], tokens_of(replay.build(record)), kind, right))
     return found
 
 
@@ -127,13 +126,15 @@ def cross_validate(samples: Sequence[Sample]) -> None:
 
 
 def _count(tally: Counter[str], model: Model, tokens: list[str], right: set[str]) -> None:
+    if "unknown" in right:
+        return
     tally["asked"] += 1
     guess = model.guess(tokens)
     if guess is None:
         return
     is_right = str(guess.error_type) in right
     tally["right"] += is_right
-    if guess.confidence >= SURE_ENOUGH[guess.error_type]:
+    if guess.error_type != "unknown" and guess.confidence >= SURE_ENOUGH[guess.error_type]:
         tally["answered"] += 1
         tally["right where answered"] += is_right
         tally["wrongly retried"] += guess.error_type == "transient" and "transient" not in right

@@ -67,8 +67,8 @@ DATABASES: Table = {
 SERVICES: Table = {
     "azure.core.exceptions": {
         _TRANSIENT: (
-            "ServiceRequestError ServiceResponseError ServiceRequestTimeoutError IncompleteReadError"
-            " ServiceResponseTimeoutError"
+            "ServiceRequestError ServiceResponseError ServiceRequestTimeoutError"
+            " IncompleteReadError ServiceResponseTimeoutError"
         ),
         _CONFIGURATION: (
             "ClientAuthenticationError ResourceNotFoundError TooManyRedirectsError"
@@ -154,7 +154,8 @@ BROKERS: Table = {
     "kafka.errors": {
         _TRANSIENT: (
             "NoBrokersAvailable KafkaTimeoutError NodeNotReadyError KafkaConnectionError"
-            " IllegalGenerationError RebalanceInProgressError CommitFailedError UnknownMemberIdError"
+            " IllegalGenerationError RebalanceInProgressError CommitFailedError"
+            " UnknownMemberIdError"
         ),
         _CONFIGURATION: (
             "TopicAuthorizationFailedError GroupAuthorizationFailedError AuthenticationFailedError"
@@ -174,8 +175,8 @@ BROKERS: Table = {
     },
     "nats.errors": {
         _TRANSIENT: (
-            "TimeoutError NoServersError NoRespondersError ConnectionClosedError StaleConnectionError"
-            " OutboundBufferLimitError SlowConsumerError ConnectionDrainingError"
+            "TimeoutError NoServersError NoRespondersError ConnectionClosedError"
+            " StaleConnectionError OutboundBufferLimitError SlowConsumerError ConnectionDrainingError"
             " ConnectionReconnectingError FlushTimeoutError DrainTimeoutError"
         ),
         _CONFIGURATION: (

@@ -5,8 +5,11 @@ Vendors' readers first, then SQLSTATE, HTTP status, errno, and the words that se
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from operator import attrgetter
+from typing import Any
 
+from seawall.classification import vendor_reader
 from seawall.classification.errno_code import by_errno
 from seawall.classification.error_type import ErrorType
 from seawall.classification.explanation import Explanation, Layer
@@ -14,12 +17,17 @@ from seawall.classification.http_reader import read_http_status
 from seawall.classification.reading import read, text_of, whole
 from seawall.classification.service_code import by_service_code
 from seawall.classification.sqlstate import by_sqlstate
+from seawall.classification.vendor_code import AWS_CODES
 from seawall.classification.vendor_reader import VENDOR_READERS, Found, Reader, grpc
 
 
 def explain_code(exc: BaseException) -> Explanation | None:
     """What the exception's own codes say, or None where it has none that tells."""
-    for reader in _readers(type(exc)):
+    cls = type(exc)
+    readers, may_carry = _plan(cls)
+    if not may_carry and CODE_NAMES.isdisjoint(exc.__dict__):
+        return None
+    for reader in readers:
         found = reader(exc)
         if found is not None:
             error_type, detail = found
@@ -28,19 +36,53 @@ def explain_code(exc: BaseException) -> Explanation | None:
     return None
 
 
+def codes_of(exc: BaseException) -> Iterator[str]:
+    """Every code that the exception carries, as ``explain`` spells it, known or not."""
+    readers, _ = _plan(type(exc))
+    for reader in readers:
+        found = reader(exc)
+        if found is not None:
+            yield found[1].partition(",")[0]
+
+
 def may_carry_code(cls: type) -> bool:
     """Whether a class has a place for codes of its own (an errno agrees with its class's name)."""
-    return any(_vendor_readers(cls)) or any(hasattr(cls, name) for name in _CODE_ATTRIBUTES)
+    return any(_vendor_readers(cls)) or any(hasattr(cls, name) for name in CODE_NAMES)
 
 
-def _readers(cls: type) -> tuple[Reader, ...]:
-    """The readers that make sense for a class, the most specific first."""
-    readers = _READERS.get(cls)
-    if readers is None:
-        if len(_READERS) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
-            _READERS.clear()
-        readers = _READERS[cls] = (*_vendor_readers(cls), *_COMMON_READERS)
-    return readers
+def key_reader(cls: type) -> Callable[[BaseException], Hashable] | None:
+    """How to read the one code that decides over exceptions of a class; None where more counts."""
+    vendor = next(_vendor_readers(cls), None)
+    if vendor is not None:
+        return _KEYS.get(vendor)
+    if any(hasattr(cls, name) for name in ("sqlstate", "pgcode")):
+        return attrgetter("sqlstate" if hasattr(cls, "sqlstate") else "pgcode")
+    return _own_errno if cls.__module__ == "builtins" and issubclass(cls, OSError) else None
+
+
+def _own_errno(exc: Any) -> Hashable:
+    return None if exc.__dict__ else exc.errno
+
+
+def _first_argument(exc: BaseException) -> Hashable:
+    first = exc.args[0]
+    return first if type(first) is int else None
+
+
+def _aws_code(exc: Any) -> Hashable:
+    code = exc.response["Error"]["Code"]
+    return code if code in AWS_CODES else None
+
+
+def _plan(cls: type) -> tuple[tuple[Reader, ...], bool]:
+    """The readers that make sense for a class, the most specific first; whether it has places."""
+    plan = _PLANS.get(cls)
+    if plan is None:
+        if len(_PLANS) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
+            _PLANS.clear()
+        may_carry = may_carry_code(cls) or issubclass(cls, OSError)
+        plan = _PLANS[cls] = ((*_vendor_readers(cls), *_COMMON_READERS), may_carry)
+    return plan
 
 
 def _vendor_readers(cls: type) -> Iterator[Reader]:
@@ -55,7 +97,7 @@ def _sqlstate(exc: BaseException) -> Found:
         code = read(exc, name)
         if isinstance(code, str) and len(code) == 5:
             # Some drivers say "no connection" (class 08) of a login that was refused.
-            if code in _NO_CONNECTION and _LOGIN_REFUSED.search(text_of(exc)):
+            if code in NO_CONNECTION and _LOGIN_REFUSED.search(text_of(exc)):
                 return ErrorType.CONFIGURATION, f"SQLSTATE {code}, the login was refused"
             return by_sqlstate(code), f"SQLSTATE {code}"
     return None
@@ -83,19 +125,22 @@ def _rpc_status(exc: BaseException) -> Found:
     return grpc(exc) if callable(read(exc, "code")) else None
 
 
-_NO_CONNECTION = frozenset({"08000", "08001", "08004", "08006"})
+# Codes that decide together with the message: not to be remembered alone.
+NO_CONNECTION = frozenset({"08000", "08001", "08004", "08006"})
 _LOGIN_REFUSED = re.compile(
     r"authenticat|password|credential|login failed|access denied|token", re.IGNORECASE
 )
-_CODE_ATTRIBUTES = (
-    "sqlstate",
-    "pgcode",
-    "response",
-    "status_code",
-    "status",
-    "http_status",
-    "code",
-    "error_code",
+CODE_NAMES = frozenset(
+    {
+        "sqlstate",
+        "pgcode",
+        "response",
+        "status_code",
+        "status",
+        "http_status",
+        "code",
+        "error_code",
+    }
 )
 _COMMON_READERS: tuple[Reader, ...] = (
     _sqlstate,
@@ -104,5 +149,13 @@ _COMMON_READERS: tuple[Reader, ...] = (
     _service_word,
     _rpc_status,
 )
-_READERS: dict[type, tuple[Reader, ...]] = {}
+_PLANS: dict[type, tuple[tuple[Reader, ...], bool]] = {}
+# Of readers that go by one code alone: how to read it in a moment.
+_KEYS: dict[Reader, Callable[[Any], Hashable]] = {
+    vendor_reader.mysql: _first_argument,
+    vendor_reader.sql_server: _first_argument,
+    vendor_reader.sqlite: attrgetter("sqlite_errorcode"),
+    vendor_reader.mongo: attrgetter("code"),
+    vendor_reader.aws: _aws_code,
+}
 _MOST_CLASSES = 4096

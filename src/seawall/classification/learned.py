@@ -9,14 +9,22 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from seawall.classification.chain import behind, members
 from seawall.classification.error_type import ErrorType
+from seawall.classification.message import own_words
 from seawall.classification.reading import read, text_of
 
-KINDS = (ErrorType.TRANSIENT, ErrorType.CONFIGURATION, ErrorType.DATA, ErrorType.SYSTEM)
+KINDS = (
+    ErrorType.TRANSIENT,
+    ErrorType.CONFIGURATION,
+    ErrorType.DATA,
+    ErrorType.SYSTEM,
+    ErrorType.UNKNOWN,  # bugs, and what says nothing: learnt too, so that they aren't guessed at
+)
 SCALE = 100  # the file holds whole numbers: hundredths
 # A retry that can't help is worse than an answer that isn't given.
 SURE_ENOUGH = {kind: 0.7 if kind is ErrorType.TRANSIENT else 0.55 for kind in KINDS}
@@ -63,10 +71,8 @@ class Model:
         if not known:
             return None
         share = 1 / math.sqrt(len(tokens))
-        t, c, d, s = map(sum, zip(*known, strict=True))
-        scores = [
-            bias + share * total for bias, total in zip(self._bias, (t, c, d, s), strict=True)
-        ]
+        totals = map(sum, zip(*known, strict=True))
+        scores = [b + share * total for b, total in zip(self._bias, totals, strict=True)]
         top = max(scores)
         odds = [math.exp(score - top) for score in scores]
         best = scores.index(top)
@@ -101,7 +107,7 @@ def tokens_of(exc: BaseException) -> list[str]:
 def _tokens(exc: BaseException, where: str) -> Iterator[str]:
     for token in _type_tokens(type(exc)):
         yield where + token
-    text = text_of(exc)[:_LONGEST_TEXT].lower()
+    text = own_words(text_of(exc))[:_LONGEST_TEXT]
     before = ""
     for number, word in enumerate(_WORD.findall(text)):
         if number == _MOST_WORDS:
@@ -132,8 +138,6 @@ def _type_tokens(cls: type) -> tuple[str, ...]:
             words = [word.lower() for word in _CAMEL.findall(base.__name__)]
             words = [word for word in words if word not in _PLAIN]
             found.update(dict.fromkeys(f"name:{word}" for word in words))
-            found.update(
-                (f"names:{one} {two}", None) for one, two in zip(words, words[1:], strict=False)
-            )
+            found.update((f"names:{one} {two}", None) for one, two in pairwise(words))
         known = _TYPE_TOKENS[cls] = tuple(found)
     return known

@@ -218,17 +218,20 @@ _THINGS = (
     r"|stream|keyspace|service|image|module|plugin|driver|repository|branch|endpoint"
 )
 # What takes more than a phrase to say, asked before the phrases.
-_PATTERNS: tuple[tuple[ErrorType, re.Pattern[str]], ...] = (
+_PATTERNS: tuple[tuple[tuple[str, ...], ErrorType, re.Pattern[str]], ...] = (
     (
         # A bug in the program, of no recovery class: said here, so that no later layer guesses.
+        ("argument", "closed file", "callable", "event loop", "associated", "awaited", "recursion"),
         ErrorType.UNKNOWN,
         re.compile(
-            r"\btakes (?:exactly|from|no|\d+|\w+) [\w ]*arguments?\b|missing \d+ required (?:posit|key)"
+            r"\btakes (?:exactly|from|no|\d+|\w+) [\w ]*arguments?\b"
+            r"|missing \d+ required (?:posit|key)"
             r"|unexpected keyword argument|operation on closed file|is not callable|\bevent loop\b"
             r"|not associated with a value|was never awaited|recursion depth"
         ),
     ),
     (
+        ("corrupt", "not a"),
         ErrorType.DATA,
         re.compile(
             r"(?:file|archive|record|message|stream|input) (?:is|was|may be|seems) (?:\w+ )?corrupt"
@@ -237,24 +240,47 @@ _PATTERNS: tuple[tuple[ErrorType, re.Pattern[str]], ...] = (
         ),
     ),
     (
+        ("corrupt", "is full"),
         ErrorType.SYSTEM,
         re.compile(r"corrupt|\b(?:table|log|disk|volume|device|storage)\b.{0,40}is full"),
     ),
     (
+        ("exist", "found", "not trusted", "no ", "unknown ", "unsupported "),
         ErrorType.CONFIGURATION,
         re.compile(
             rf"\b(?:{_THINGS})\b[^\n]{{0,60}}?"
-            r"\b(?:does(?: not|n't) exist|(?:was |is )?not found|could(?: not|n't) be found|not trusted)"
+            r"\b(?:does(?: not|n't) exist|(?:was |is )?not found|could(?: not|n't) be found"
+            r"|not trusted)"
             rf"|\bno (?:such )?(?:{_THINGS})\b"
             rf"|\bunknown (?:{_THINGS})\b"
         ),
     ),
 )
 
-_ORDER = tuple(error_type for error_type in LEAST_RETRYABLE_FIRST if error_type in PHRASES)
+# Every phrase with its class, those that count most first.
+_PHRASES = {
+    phrase: error_type
+    for error_type in LEAST_RETRYABLE_FIRST
+    for phrase in PHRASES.get(error_type, ())
+}
+_RANKED = tuple(_PHRASES)
+_WORD = re.compile(r"[^\s,;:.()]+")
+
+
+def _indexed() -> dict[str, list[tuple[int, str]]]:
+    """Phrases by their longest word that stands whole; the last may be the start of another."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for rank, phrase in enumerate(_RANKED):
+        whole = [word for word in phrase.split()[:-1] if _WORD.fullmatch(word)]
+        found.setdefault(max(whole, key=len, default=""), []).append((rank, phrase))
+    return found
+
+
+_BY_WORD = _indexed()
+_LONGEST = 1000
 _QUOTED_ERRNO = re.compile(r"\[Errno (-?\d{1,5})\]")
 _ALONE = re.compile(r"(?:^|: )(?:\w+ )?timeout[.!]?$", re.IGNORECASE)
-# How a driver's (number, text) looks that has no ``__str__`` of its own: the quotes aren't a name's.
+# How a driver's (number, text) looks that has no ``__str__``: these quotes aren't a name's.
 _NUMBER_AND_TEXT = re.compile(r"""\((?:-?\d+|'\w{5}'), b?(["'])(.*)\1\)$""", re.DOTALL)
 _DOUBLE_QUOTED = re.compile(r'"[^"\n]*"')
 # SQLAlchemy's statement and parameters; the detail lines of PostgreSQL, which quote values.
@@ -265,28 +291,46 @@ def explain_message(text: str) -> Explanation | None:
     """What the message's words say, or None where they say nothing."""
     if not text:
         return None
-    codes = [by_errno(int(number)) for number in _QUOTED_ERRNO.findall(text)]
-    for error_type in LEAST_RETRYABLE_FIRST:
-        if error_type in codes:
-            return Explanation(error_type, Layer.MESSAGE, "an errno in the message")
+    errno_type = _by_quoted_errno(text) if "[Errno " in text else None
+    if errno_type is not None:
+        return Explanation(errno_type, Layer.MESSAGE, "an errno in the message")
     quoted = by_quoted_code(text)
     if quoted is not None:
         return Explanation(quoted[0], Layer.MESSAGE, f"{quoted[1]} in the message")
-    words = _own_words(text)
-    for error_type, pattern in _PATTERNS:
-        match = pattern.search(words)
-        if match is not None:
-            return Explanation(error_type, Layer.MESSAGE, f"{match.group()!r} in the message")
-    for error_type in _ORDER:
-        for phrase in PHRASES[error_type]:
-            if phrase in words:
-                return Explanation(error_type, Layer.MESSAGE, f"{phrase!r} in the message")
-    if _ALONE.search(words):
+    return _by_words(own_words(text)[:_LONGEST])
+
+
+def _by_quoted_errno(text: str) -> ErrorType | None:
+    codes = [by_errno(int(number)) for number in _QUOTED_ERRNO.findall(text)]
+    return next((each for each in LEAST_RETRYABLE_FIRST if each in codes), None)
+
+
+def _by_words(words: str) -> Explanation | None:
+    for needles, error_type, pattern in _PATTERNS:
+        if any(needle in words for needle in needles):
+            match = pattern.search(words)
+            if match is not None:
+                return Explanation(error_type, Layer.MESSAGE, f"{match.group()!r} in the message")
+    phrase = _first_phrase(words)
+    if phrase is not None:
+        return Explanation(_PHRASES[phrase], Layer.MESSAGE, f"{phrase!r} in the message")
+    if "timeout" in words and _ALONE.search(words):
         return Explanation(ErrorType.TRANSIENT, Layer.MESSAGE, "'timeout' in the message")
     return None
 
 
-def _own_words(text: str) -> str:
+def _first_phrase(words: str) -> str | None:
+    """The phrase that counts most of those in the text; looked for by a word of each."""
+    best = len(_PHRASES)
+    for word in {*_WORD.findall(words), ""}:
+        for rank, phrase in _BY_WORD.get(word, ()):
+            if rank < best and phrase in words:
+                best = rank
+    return _RANKED[best] if best < len(_RANKED) else None
+
+
+def own_words(text: str) -> str:
+    """The message in small letters, without SQL, parameters, details and names in quotes."""
     pair = _NUMBER_AND_TEXT.match(text)
     words = (pair.group(2) if pair is not None else text).lower()
     for appendix in _APPENDICES:

@@ -56,6 +56,8 @@ def _http(match: re.Match[str]) -> tuple[ErrorType | None, str]:
 
 _NATIVE = re.compile(r"\((\d{2,6})\) ?(?:\(SQL\w+\))?['\"]?\)?$")
 
+# Every form has one of these.
+_MARKS = frozenset("([{=_:-0123456789")
 # (a text that must be there, which is quick to look for; the form; how to read it), in order.
 _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
     (
@@ -146,6 +148,8 @@ _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
 
 def by_quoted_code(text: str) -> _Found | None:
     """What a code in the text says, and which; None where there is none that tells."""
+    if _MARKS.isdisjoint(text):  # prose; looking at each form would cost more
+        return None
     for needle, form, reader in _FORMS:
         if needle not in text:
             continue
