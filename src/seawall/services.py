@@ -13,18 +13,20 @@ from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
 from seawall.circuitbreaker.fleet import BreakerFleet
-from seawall.classification import Classifier, ErrorType
+from seawall.classification import Classifier, ErrorType, Outcomes
 from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
 from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
+from seawall.learning import OutcomeLearner
 from seawall.parking import ParkingLot
 from seawall.postgres import quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
+from seawall.postgres.outcome_store import PostgresOutcomeStore
 from seawall.postgres.parking_store import PostgresParkingStore
 from seawall.postgres.record_store import PostgresRecordStore
 from seawall.postgres.reprocess_store import PostgresReprocessStore
@@ -99,6 +101,7 @@ class Services:
             poll_seconds=self._config.breaker_poll_seconds,
             live_seconds=self._config.caller_seconds,
         )
+        self._learner = OutcomeLearner(PostgresOutcomeStore(self.database), Outcomes())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
 
@@ -116,6 +119,9 @@ class Services:
         self._loop = asyncio.get_running_loop()
         self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
         self._unsubscribe = self._bus.subscribe(self._recorder.hear)
+        self._stop_hearing = self._bus.subscribe(self._learner.hear)
+        self._classifier.outcomes = self._learner.outcomes
+        self._learning = BackgroundTask(self._learner.run(), "seawall learner")
         self._users = 1
         self._breakers.share = self._fleet.attach
         await self._fleet.start(self._breakers.shared(), self._config.connect_timeout)
@@ -135,12 +141,21 @@ class Services:
             await self._shares.aclose()
             await self._fleet.aclose()
             self._unsubscribe()
+            await self._stop_learning()
             with anyio.move_on_after(_CLOSE_SECONDS):
                 await self._recorder.flush()
             await writer.stop()
             await self.checkpoints.aclose()
             await self.database.aclose()
         self._prepare()
+
+    async def _stop_learning(self) -> None:
+        """Write the last outcomes, if the database takes them."""
+        self._stop_hearing()
+        self._classifier.outcomes = None
+        await self._learning.stop()
+        with anyio.move_on_after(_CLOSE_SECONDS):
+            await self._learner.flush()
 
     def _opened(self) -> "Services":
         if self._writer is None or self._pid != os.getpid():
@@ -157,6 +172,10 @@ class Services:
     @property
     def runs(self) -> PostgresRunStore:
         return self._opened()._runs  # noqa: SLF001 - this very object
+
+    @property
+    def learner(self) -> OutcomeLearner:
+        return self._opened()._learner  # noqa: SLF001 - this very object
 
     async def reprocess(
         self,

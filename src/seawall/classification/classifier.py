@@ -117,9 +117,10 @@ class Classifier:
 
         That is where nobody gathers them, and where a rule, a code, a table or a message decides.
         """
-        if self.outcomes is None or self.explain(exc).layer not in _GUESSES:
+        cls = type(exc)
+        if self.outcomes is None or cls in ALONE or by_remembered_code(cls, exc) is not None:
             return None
-        return fingerprint_of(exc)
+        return fingerprint_of(exc) if self.explain(exc).layer in _GUESSES else None
 
     def explain(self, exc: BaseException, operation: str | None = None) -> Explanation:
         """The kind of failure, the layer that decided and on what."""

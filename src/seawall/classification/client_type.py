@@ -176,8 +176,9 @@ BROKERS: Table = {
     "nats.errors": {
         _TRANSIENT: (
             "TimeoutError NoServersError NoRespondersError ConnectionClosedError"
-            " StaleConnectionError OutboundBufferLimitError SlowConsumerError ConnectionDrainingError"
-            " ConnectionReconnectingError FlushTimeoutError DrainTimeoutError"
+            " StaleConnectionError OutboundBufferLimitError SlowConsumerError"
+            " ConnectionDrainingError ConnectionReconnectingError"
+            " FlushTimeoutError DrainTimeoutError"
         ),
         _CONFIGURATION: (
             "AuthorizationError BadSubjectError BadSubscriptionError SecureConnRequiredError"

@@ -27,14 +27,14 @@ KINDS = (
 )
 SCALE = 100  # the file holds whole numbers: hundredths
 # A retry that can't help is worse than an answer that isn't given.
-SURE_ENOUGH = {kind: 0.7 if kind is ErrorType.TRANSIENT else 0.55 for kind in KINDS}
+SURE_ENOUGH = {kind: 0.7 if kind is ErrorType.TRANSIENT else 0.65 for kind in KINDS}
 
 _LONGEST_TEXT = 400
-_MOST_WORDS = 40
+_MOST_WORDS = 30
 _MOST_BEHIND = 3
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _WORD = re.compile(r"[a-z][a-z_']+|\b[1-5]\d\d\b")
-_PLAIN = frozenset({"exceptions", "errors", "error", "exception", "builtins", "object"})
+_PLAIN = frozenset({"exceptions", "errors", "error", "exception", "builtins", "object", "base"})
 _ATTRIBUTES = ("code", "status", "reason", "sqlstate", "errno")
 
 
