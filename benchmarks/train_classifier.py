@@ -42,7 +42,8 @@ def read_samples(replay: Any, files: Iterable[Path]) -> list[Sample]:
     """Every labelled exception, rebuilt and cut into tokens."""
     found = []
     for path in files:
-        for record in replay.load(path):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
             kind = [str(each) for each in KINDS].index(record["label"])
             right = {record["label"], *record["also"]}
             found.append((record["lib"], tokens_of(replay.build(record)), kind, right))

@@ -33,7 +33,7 @@ _LONGEST_TEXT = 400
 _MOST_WORDS = 30
 _MOST_BEHIND = 3
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
-_WORD = re.compile(r"[a-z][a-z_']+|\b[1-5]\d\d\b")
+_WORD = re.compile(r"[a-z][a-z_]+(?:'[a-z]+)?|\b[1-5]\d\d\b")
 _PLAIN = frozenset({"exceptions", "errors", "error", "exception", "builtins", "object", "base"})
 _ATTRIBUTES = ("code", "status", "reason", "sqlstate", "errno")
 
