@@ -39,15 +39,23 @@ def load_replay(folder: Path) -> Any:
 
 
 def read_samples(replay: Any, files: Iterable[Path]) -> list[Sample]:
-    """Every labelled exception, rebuilt and cut into tokens."""
-    found = []
-    for path in files:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            kind = [str(each) for each in KINDS].index(record["label"])
-            right = {record["label"], *record["also"]}
-            found.append((record["lib"], tokens_of(replay.build(record)), kind, right))
-    return found
+    """Every labelled exception of the files, rebuilt and cut into tokens."""
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    return samples_of([json.loads(line) for line in lines], replay.build)
+
+
+def samples_of(records: Iterable[dict[str, Any]], build: Any) -> list[Sample]:
+    """The records, each rebuilt by ``build`` and cut into tokens."""
+    names = [str(kind) for kind in KINDS]
+    return [
+        (
+            record["lib"],
+            tokens_of(build(record)),
+            names.index(record["label"]),
+            {record["label"], *record["also"]},
+        )
+        for record in records
+    ]
 
 
 def train(samples: Sequence[Sample]) -> tuple[list[float], dict[str, list[float]]]:

@@ -1,6 +1,7 @@
 """Exceptions that mislead: each has misled another library, or a table of types, or a reader."""
 
 import errno
+import os
 import socket
 import ssl
 import subprocess
@@ -272,6 +273,19 @@ def test_code_that_only_the_message_has_is_read(text, error_type, detail):
 )
 def test_number_that_is_no_code_says_nothing(text):
     assert Classifier(learned=False).classify(made("rx", "LoadError", text)) is U
+
+
+def test_key_that_the_environment_lacks_is_configuration_and_one_that_a_record_lacks_is_data():
+    with pytest.raises(KeyError) as unset:
+        os.environ["SEAWALL_NO_SUCH_VARIABLE"]
+    with pytest.raises(KeyError) as missing:
+        {}["customer_id"]
+    assert kind(unset.value) is C
+    assert kind(missing.value) is D
+    try:
+        raise RuntimeError("load step failed") from unset.value
+    except RuntimeError as error:
+        assert kind(error) is C
 
 
 def test_rule_by_code_comes_before_the_tables():

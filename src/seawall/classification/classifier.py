@@ -200,6 +200,8 @@ class Classifier:
 
     def _of_group(self, exc: BaseException, seen: set[int]) -> Explanation | None:
         """A group is its least retryable member; None where the members are unknown."""
+        if not isinstance(exc, BaseExceptionGroup):
+            return None
         fresh = [member for member in members(exc) if id(member) not in seen]
         if not fresh or len(seen) > _MOST_LOOKED_AT:
             return None
@@ -231,9 +233,20 @@ def _first_message(*chain: BaseException) -> Explanation | None:
 def _first_presumed(*chain: BaseException) -> Explanation | None:
     for each in chain:
         found = by_type(type(each))[1]
+        if isinstance(each, KeyError) and _is_from_environment(each):
+            detail = "an environment variable that isn't set"
+            return Explanation(ErrorType.CONFIGURATION, Layer.PRESUMED, detail)
         if found is not None:
             return found
     return None
+
+
+def _is_from_environment(exc: KeyError) -> bool:
+    """Whether ``os.environ`` raised it: then no record lacks the key, the set-up does."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "os"
 
 
 default_classifier = Classifier()

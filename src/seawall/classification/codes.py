@@ -26,7 +26,9 @@ def explain_code(exc: BaseException) -> Explanation | None:
     cls = type(exc)
     readers, may_carry = _plan(cls)
     if not may_carry and CODE_NAMES.isdisjoint(exc.__dict__):
-        return None
+        if not isinstance(exc, OSError):
+            return None
+        readers = _ERRNO_ALONE
     for reader in readers:
         found = reader(exc)
         if found is not None:
@@ -80,8 +82,7 @@ def _plan(cls: type) -> tuple[tuple[Reader, ...], bool]:
     if plan is None:
         if len(_PLANS) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
             _PLANS.clear()
-        may_carry = may_carry_code(cls) or issubclass(cls, OSError)
-        plan = _PLANS[cls] = ((*_vendor_readers(cls), *_COMMON_READERS), may_carry)
+        plan = _PLANS[cls] = ((*_vendor_readers(cls), *_COMMON_READERS), may_carry_code(cls))
     return plan
 
 
@@ -149,6 +150,7 @@ _COMMON_READERS: tuple[Reader, ...] = (
     _service_word,
     _rpc_status,
 )
+_ERRNO_ALONE: tuple[Reader, ...] = (_errno,)
 _PLANS: dict[type, tuple[tuple[Reader, ...], bool]] = {}
 # Of readers that go by one code alone: how to read it in a moment.
 _KEYS: dict[Reader, Callable[[Any], Hashable]] = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from seawall.classification.class_word import by_class_words
-from seawall.classification.codes import NO_CONNECTION, key_reader, may_carry_code
+from seawall.classification.codes import NO_CONNECTION, codes_of, key_reader, may_carry_code
 from seawall.classification.error_type import ErrorType
 from seawall.classification.explanation import NOTHING_KNOWN, Explanation, Layer
 from seawall.classification.reading import qualified_name
@@ -36,7 +36,6 @@ def by_type(cls: type) -> Known:
             for cache in (_BY_TYPE, ALONE, BARE, KEYED, _DECIDED):
                 cache.clear()
         known = _BY_TYPE[cls] = _looked_up(cls)
-        KEYED[cls] = key_reader(cls)
         if not _may_hold_more(cls) and (known[0] or known[1]) is not None:
             found = known[0] or known[1] or NOTHING_KNOWN
             BARE[cls] = (found.error_type, None)
@@ -57,13 +56,22 @@ def by_remembered_code(cls: type, exc: BaseException) -> ErrorType | None:
 
 def remember_code(exc: BaseException, found: Explanation) -> None:
     """Remember what the exception's one code decided."""
-    reader = KEYED.get(type(exc))
-    if reader is None or found.layer is not Layer.CODE:
+    if found.layer is not Layer.CODE:
+        return
+    cls = type(exc)
+    if cls not in KEYED:
+        by_type(cls)  # which keeps all that is remembered of types within its bound
+        KEYED[cls] = key_reader(cls)
+    reader = KEYED[cls]
+    if reader is None:
         return
     try:
         key = reader(exc)
-        if key is not None and key not in NO_CONNECTION and len(_DECIDED) < _MOST:
-            _DECIDED[type(exc), key] = found.error_type
+        # Another code of it may have decided, where no table knows the first.
+        if key is None or key in NO_CONNECTION or next(codes_of(exc)) != found.detail:
+            return
+        if len(_DECIDED) < _MOST:
+            _DECIDED[cls, key] = found.error_type
     except Exception:
         # A foreign property; then nothing is remembered of it.
         return
