@@ -181,6 +181,15 @@ def test_name_or_status_that_misleads_is_corrected(exc, error_type):
     assert kind(exc) is error_type
 
 
+@pytest.mark.parametrize("name", ["retriable", "retryable", "is_retryable"])
+def test_client_that_says_retriable_itself_is_believed_and_its_no_leaves_the_kind_open(name):
+    assert kind(made("any.client", "NodeError", **{name: True})) is T
+    found = default_classifier.explain(
+        made("any.client", "NodeError", "disk full", **{name: False})
+    )
+    assert (found.error_type, found.layer) == (S, Layer.MESSAGE)
+
+
 def test_rate_limit_behind_a_403_is_a_throttling_too():
     assert is_throttled(status(403, '{"message": "API rate limit exceeded"}'))
     assert not is_throttled(status(403, '{"message": "forbidden"}'))

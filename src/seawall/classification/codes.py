@@ -126,6 +126,14 @@ def _rpc_status(exc: BaseException) -> Found:
     return grpc(exc) if callable(read(exc, "code")) else None
 
 
+def _told_retriable(exc: BaseException) -> Found:
+    """Of clients that say it themselves; their "no" leaves the kind open."""
+    for name in ("retriable", "retryable", "is_retryable"):
+        if read(exc, name) is True:
+            return ErrorType.TRANSIENT, f"{name}, as the client says"
+    return None
+
+
 # Codes that decide together with the message: not to be remembered alone.
 NO_CONNECTION = frozenset({"08000", "08001", "08004", "08006"})
 _LOGIN_REFUSED = re.compile(
@@ -141,6 +149,9 @@ CODE_NAMES = frozenset(
         "http_status",
         "code",
         "error_code",
+        "retriable",
+        "retryable",
+        "is_retryable",
     }
 )
 _COMMON_READERS: tuple[Reader, ...] = (
@@ -149,6 +160,7 @@ _COMMON_READERS: tuple[Reader, ...] = (
     _errno,
     _service_word,
     _rpc_status,
+    _told_retriable,
 )
 _ERRNO_ALONE: tuple[Reader, ...] = (_errno,)
 _PLANS: dict[type, tuple[tuple[Reader, ...], bool]] = {}

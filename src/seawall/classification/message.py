@@ -65,10 +65,9 @@ PHRASES: dict[ErrorType, tuple[str, ...]] = {
             "config profile",
             "cannot adapt type",
             "illegal header",
-            "unsupported",
             "valid host or port",
         ),
-        *("subscription", "billing", "license", "expired session", "session expired or invalid"),
+        *("license expired", "invalid license", "expired session", "session expired or invalid"),
         *("illegal status line", "bad status line", "read-only file system", "syntax error"),
     ),
     ErrorType.SYSTEM: (
@@ -204,7 +203,13 @@ PHRASES: dict[ErrorType, tuple[str, ...]] = {
             "lifetime expired",
             "is unavailable",
         ),
-        *("currently unavailable", "not available", "internal server error", "backend error"),
+        *(
+            "currently unavailable",
+            "service not available",
+            "service is not available",
+            "internal server error",
+            "backend error",
+        ),
         *("resource busy", "is busy", "too busy", "come back later", "try later", "retry later"),
         *("valid http response", "cursor id", "max attempts exceeded", "pool exhausted"),
         *("reset by peer", "failed to execute request", "client request timeout", "gone away"),
@@ -252,7 +257,8 @@ _PATTERNS: tuple[tuple[tuple[str, ...], ErrorType, re.Pattern[str]], ...] = (
             r"\b(?:does(?: not|n't) exist|(?:was |is )?not found|could(?: not|n't) be found"
             r"|not trusted)"
             rf"|\bno (?:such )?(?:{_THINGS})\b"
-            rf"|\bunknown (?:{_THINGS})\b"
+            r"(?! (?:is |are )?(?:available|reachable|up|alive|respond))"
+            rf"|\bunknown (?:{_THINGS})\b|\bunsupported (?!operand)"
         ),
     ),
 )

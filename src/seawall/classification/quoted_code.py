@@ -56,6 +56,7 @@ def _http(match: re.Match[str]) -> tuple[ErrorType | None, str]:
 
 _NATIVE = re.compile(r"\((\d{2,6})\) ?(?:\(SQL\w+\))?['\"]?\)?$")
 
+_STATUS = re.compile(r"[45]\d\d")  # what the forms without a needle need
 # Every form has one of these.
 _MARKS = frozenset("([{=_:-0123456789")
 # (a text that must be there, which is quick to look for; the form; how to read it), in order.
@@ -150,8 +151,9 @@ def by_quoted_code(text: str) -> _Found | None:
     """What a code in the text says, and which; None where there is none that tells."""
     if _MARKS.isdisjoint(text):  # prose; looking at each form would cost more
         return None
+    has_status = _STATUS.search(text) is not None
     for needle, form, reader in _FORMS:
-        if needle not in text:
+        if needle not in text or (not needle and not has_status):
             continue
         match = form.search(text)
         if match is None:
