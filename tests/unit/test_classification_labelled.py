@@ -121,7 +121,7 @@ def test_model_guess_is_a_softmax_over_the_tokens_known_to_it():
     assert isinstance(guess, Guess)
     e = 2.718281828459045
     assert guess.confidence == pytest.approx(e**1.5 / (e**1.5 + 4))
-    assert guess.words == ("zork",)
+    assert model.reasons(["word:zork", "word:flibber"], guess.error_type) == ("zork",)
     assert model.guess(["word:nothing"]) is None
 
 

@@ -189,14 +189,18 @@ class Classifier:
         guess = self._guess(exc)
         if guess is None or guess.confidence < SURE_ENOUGH[guess.error_type]:
             return None
-        detail = f"{guess.confidence:.0%} sure, by the words {', '.join(guess.words)}"
+        words = ", ".join(self._words.reasons(tokens_of(exc), guess.error_type))
+        detail = f"{guess.confidence:.0%} sure, by the words {words}"
         return Explanation(guess.error_type, Layer.LEARNED, detail)
 
     def _guess(self, exc: BaseException) -> Guess | None:
         if self._model is False or isinstance(exc, BaseExceptionGroup):
             return None  # of a group, each member has been asked about
-        model = shipped_model() if self._model is None else self._model
-        return model.guess(tokens_of(exc))
+        return self._words.guess(tokens_of(exc))
+
+    @property
+    def _words(self) -> Model:
+        return self._model or shipped_model()
 
     def _of_group(self, exc: BaseException, seen: set[int]) -> Explanation | None:
         """A group is its least retryable member; None where the members are unknown."""

@@ -29,7 +29,7 @@ SCALE = 100  # the file holds whole numbers: hundredths
 # A retry that can't help is worse than an answer that isn't given.
 SURE_ENOUGH = {kind: 0.7 if kind is ErrorType.TRANSIENT else 0.65 for kind in KINDS}
 
-_LONGEST_TEXT = 400
+_LONGEST_TEXT = 250
 _MOST_WORDS = 30
 _MOST_BEHIND = 3
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
@@ -44,12 +44,10 @@ class Guess(NamedTuple):
     Attributes:
         error_type: the likeliest class.
         confidence: its probability, 0 to 1.
-        words: the tokens that spoke most for it.
     """
 
     error_type: ErrorType
     confidence: float
-    words: tuple[str, ...]
 
 
 class Model:
@@ -76,10 +74,12 @@ class Model:
         top = max(scores)
         odds = [math.exp(score - top) for score in scores]
         best = scores.index(top)
-        return Guess(KINDS[best], 1 / sum(odds), self._reasons(tokens, best))
+        return Guess(KINDS[best], 1 / sum(odds))
 
-    def _reasons(self, tokens: Sequence[str], kind: int) -> tuple[str, ...]:
-        said = [(row[kind], token) for token in tokens if (row := self._weights.get(token))]
+    def reasons(self, tokens: Sequence[str], error_type: ErrorType) -> tuple[str, ...]:
+        """The words that speak most for a class, three at the most."""
+        at = KINDS.index(error_type)
+        said = [(row[at], token) for token in tokens if (row := self._weights.get(token))]
         said.sort(reverse=True)
         return tuple(token.partition(":")[2] for weight, token in said[:3] if weight > 0)
 

@@ -270,14 +270,14 @@ _PHRASES = {
     for phrase in PHRASES.get(error_type, ())
 }
 _RANKED = tuple(_PHRASES)
-_WORD = re.compile(r"[^\s,;:.()]+")
+_SPACED = str.maketrans(",;:.()", " " * 6)
 
 
 def _indexed() -> dict[str, list[tuple[int, str]]]:
     """Phrases by their longest word that stands whole; the last may be the start of another."""
     found: dict[str, list[tuple[int, str]]] = {}
     for rank, phrase in enumerate(_RANKED):
-        whole = [word for word in phrase.split()[:-1] if _WORD.fullmatch(word)]
+        whole = [word for word in phrase.split()[:-1] if word == word.translate(_SPACED)]
         found.setdefault(max(whole, key=len, default=""), []).append((rank, phrase))
     return found
 
@@ -328,7 +328,7 @@ def _by_words(words: str) -> Explanation | None:
 def _first_phrase(words: str) -> str | None:
     """The phrase that counts most of those in the text; looked for by a word of each."""
     best = len(_PHRASES)
-    for word in {*_WORD.findall(words), ""}:
+    for word in {*words.translate(_SPACED).split(), ""}:
         for rank, phrase in _BY_WORD.get(word, ()):
             if rank < best and phrase in words:
                 best = rank
