@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -65,6 +65,7 @@ class Services:
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         self._describer = ErrorDescriber(classifier)
         self._users = 0
+        self._stop_hearing: Callable[[], None] = lambda: None
         self._pid = os.getpid()
         self._prepare()
 
@@ -109,6 +110,7 @@ class Services:
         """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
         if self._pid != os.getpid():
             _inherited.append((self.database, self._writer, self._fleet))
+            self._stop_hearing()  # the parent's learner would gather here what nobody writes
             self._users, self._pid = 0, os.getpid()
             self._prepare()
         if self._users:
