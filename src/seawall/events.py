@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from seawall.classification import Fingerprint
 from seawall.scope import Scope, current_scope
 
 _logger = logging.getLogger("seawall.events")
@@ -39,16 +40,25 @@ class RetryScheduled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySucceeded(Event):
-    """An operation succeeded at attempt ``attempt`` (2 or later)."""
+    """An operation succeeded at attempt ``attempt`` (2 or later).
+
+    ``fingerprints`` are those of the failures before that no table decides over, each once; none
+    where nobody learns from outcomes.
+    """
 
     operation: str
     attempt: int
     elapsed_seconds: float
+    fingerprints: tuple[Fingerprint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryExhausted(Event):
-    """An operation's last exception was given to its caller; ``stop_reason`` says why."""
+    """An operation's last exception was given to its caller; ``stop_reason`` says why.
+
+    ``fingerprints`` as in ``RetrySucceeded``; ``same_failure`` says that every attempt failed with
+    the one there is.
+    """
 
     operation: str
     attempt: int
@@ -57,6 +67,8 @@ class RetryExhausted(Event):
     exception_type: str
     message: str
     stop_reason: str
+    fingerprints: tuple[Fingerprint, ...] = ()
+    same_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,14 @@ from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
 from seawall.circuitbreaker.fleet import BreakerFleet
-from seawall.classification import Classifier, ErrorType
+from seawall.classification import Classifier, ErrorType, Outcomes
 from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
 from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
+from seawall.learning import OutcomeLearner
 from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
@@ -29,6 +30,7 @@ from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
 from seawall.postgres.outbox_store import PostgresOutboxStore
+from seawall.postgres.outcome_store import PostgresOutcomeStore
 from seawall.postgres.parking_store import PostgresParkingStore
 from seawall.postgres.payload_store import PostgresPayloadStore
 from seawall.postgres.record_store import PostgresRecordStore
@@ -77,6 +79,7 @@ class Services:
         self.form = PayloadForm.of(config)
         self._describer = ErrorDescriber(classifier, self.form.masker)
         self._users = 0
+        self._stop_hearing: Callable[[], None] = lambda: None
         self._pid = os.getpid()
         self._prepare()
 
@@ -128,6 +131,7 @@ class Services:
             poll_seconds=self._config.breaker_poll_seconds,
             live_seconds=self._config.caller_seconds,
         )
+        self._learner = OutcomeLearner(PostgresOutcomeStore(self.database), Outcomes())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
 
@@ -135,6 +139,7 @@ class Services:
         """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
         if self._pid != os.getpid():
             _inherited.append((self.database, self._writer, self._fleet))
+            self._stop_hearing()  # the parent's learner would gather here what nobody writes
             self._users, self._pid = 0, os.getpid()
             self._prepare()
         if self._users:
@@ -145,6 +150,9 @@ class Services:
         self._loop = asyncio.get_running_loop()
         self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
         self._unsubscribe = self._bus.subscribe(self._recorder.hear)
+        self._stop_hearing = self._bus.subscribe(self._learner.hear)
+        self._classifier.outcomes = self._learner.outcomes
+        self._learning = BackgroundTask(self._learner.run(), "seawall learner")
         self._users = 1
         self._breakers.share = self._fleet.attach
         await self._fleet.start(self._breakers.shared(), self._config.connect_timeout)
@@ -164,12 +172,21 @@ class Services:
             await self._shares.aclose()
             await self._fleet.aclose()
             self._unsubscribe()
+            await self._stop_learning()
             with anyio.move_on_after(_CLOSE_SECONDS):
                 await self._recorder.flush()
             await writer.stop()
             await self.checkpoints.aclose()
             await self.database.aclose()
         self._prepare()
+
+    async def _stop_learning(self) -> None:
+        """Write the last outcomes, if the database takes them."""
+        self._stop_hearing()
+        self._classifier.outcomes = None
+        await self._learning.stop()
+        with anyio.move_on_after(_CLOSE_SECONDS):
+            await self._learner.flush()
 
     def _opened(self) -> "Services":
         if self._writer is None or self._pid != os.getpid():
@@ -194,6 +211,10 @@ class Services:
     @property
     def outbox(self) -> PostgresOutboxStore:
         return self._opened()._outbox  # noqa: SLF001 - this very object
+
+    @property
+    def learner(self) -> OutcomeLearner:
+        return self._opened()._learner  # noqa: SLF001 - this very object
 
     def relay(self, topics: str | Sequence[str], handler: Handler, options: RelayOptions) -> Relay:
         """A relay over the outbox."""

@@ -138,7 +138,8 @@ def test_message_decides_for_an_unknown_type(message, error_type):
 )
 def test_message_is_read_without_sql_details_and_names(message):
     """What a record or a statement says is not what went wrong."""
-    assert decided(LoadError(message)) == (U, Layer.NONE)
+    assert decided(LoadError(message), Classifier(learned=False)) == (U, Layer.NONE)
+    assert default_classifier.classify(LoadError(message)) is not T
 
 
 def test_cause_decides_before_the_outer_message():
@@ -305,7 +306,7 @@ def test_rule_that_answers_no_error_type_is_passed_over():
 
 
 @pytest.mark.parametrize(
-    "rule", [3, ValueError, (ValueError,), (int, D), (ValueError, "wrong"), None]
+    "rule", [3, ValueError, (ValueError,), (int, D), (ValueError, "wrong"), ("SQLSTATE 4", T), None]
 )
 def test_rule_of_another_shape_is_refused(rule):
     with pytest.raises(InvalidConfigError, match="rule"):

@@ -1,28 +1,33 @@
 """The classifier: asks the layers in their order and says which one decided."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from seawall.classification.chain import behind, members
-from seawall.classification.class_word import by_class_words
-from seawall.classification.codes import explain_code, may_carry_code
+from seawall.classification.codes import CODE_NAMES, explain_code
 from seawall.classification.error_type import LEAST_RETRYABLE_FIRST, ErrorType
 from seawall.classification.explanation import NOTHING_KNOWN, Explanation, Layer
+from seawall.classification.fingerprint import Fingerprint, fingerprint_of
+from seawall.classification.learned import SURE_ENOUGH, Guess, Model, shipped_model, tokens_of
 from seawall.classification.message import explain_message
+from seawall.classification.outcome import Outcomes, Verdict
 from seawall.classification.reading import qualified_name, text_of
-from seawall.classification.retry_after import may_ask_to_wait, retry_after
-from seawall.classification.type_name import PRESUMED, TYPES
-from seawall.errors import InvalidConfigError
+from seawall.classification.remembered import (
+    ALONE,
+    BARE,
+    by_remembered_code,
+    by_type,
+    remember_code,
+)
+from seawall.classification.retry_after import retry_after
+from seawall.classification.rule import Rule, RuleFunction, RuleKey, rule_functions
 
 _logger = logging.getLogger("seawall.classification")
 
-RuleFunction = Callable[[BaseException], ErrorType | None]
-Rule = (
-    RuleFunction | tuple[type[BaseException], ErrorType] | Mapping[type[BaseException], ErrorType]
-)
-
-_Known = tuple[Explanation | None, Explanation | None]
-_MOST_CLASSES = 4096
+_MOST_LOOKED_AT = 4096
+# What these layers say, outcomes may correct; tables and codes they never do.
+_GUESSES = frozenset({Layer.NONE, Layer.OUTCOME, Layer.LEARNED})
 
 
 class Classifier:
@@ -32,19 +37,30 @@ class Classifier:
     order; the first that does not answer None decides.
 
     Args:
-        rules: functions ``exc -> ErrorType | None``, pairs ``(exception type, ErrorType)``, or
-            mappings of such pairs; a pair holds for subclasses too.
+        rules: functions ``exc -> ErrorType | None``, pairs ``(exception type, ErrorType)`` or
+            ``(code, ErrorType)``, or mappings of such pairs. A type holds for subclasses too; a
+            code is spelt as ``explain`` does: ``"HTTP 409"``, ``"SQLSTATE 40001"``.
+        learned: the model for what nothing else knows; None: the one that comes with the package;
+            False: none.
+
+    Attributes:
+        outcomes: what retries have shown, asked before the model; None where nobody gathers it.
 
     Raises:
         InvalidConfigError: a rule has another shape.
     """
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_model", "_rules", "outcomes")
 
     def __init__(
-        self, rules: Iterable[Rule] | Mapping[type[BaseException], ErrorType] = ()
+        self,
+        rules: Iterable[Rule] | Mapping[RuleKey, ErrorType] = (),
+        *,
+        learned: Model | Literal[False] | None = None,
     ) -> None:
         self._rules: tuple[RuleFunction, ...] = ()
+        self._model = learned
+        self.outcomes: Outcomes | None = None
         for rule in (rules,) if isinstance(rules, Mapping) else rules:
             self.add_rule(rule)
 
@@ -54,19 +70,37 @@ class Classifier:
         Raises:
             InvalidConfigError: it is no function, pair or mapping of pairs.
         """
-        self._rules = (*self._rules, *_functions(rule))
+        self._rules = (*self._rules, *rule_functions(rule))
 
-    def classify(self, exc: BaseException) -> ErrorType:
-        """The kind of failure; UNKNOWN where no layer knows."""
-        return self.judge(exc)[0]
+    def classify(self, exc: BaseException, operation: str | None = None) -> ErrorType:
+        """The kind of failure; UNKNOWN where no layer knows.
 
-    def judge(self, exc: BaseException) -> tuple[ErrorType, float | None]:
+        Args:
+            exc: the failure.
+            operation: what failed, where outcomes are kept of it.
+        """
+        cls = type(exc)
+        if not self._rules:
+            quick = ALONE.get(cls)
+            if quick is not None and CODE_NAMES.isdisjoint(exc.__dict__):
+                return quick
+            quick = by_remembered_code(cls, exc)
+            if quick is not None:
+                return quick
+        found = self.explain(exc, operation)
+        if not self._rules:
+            remember_code(exc, found)
+        return found.error_type
+
+    def judge(
+        self, exc: BaseException, operation: str | None = None
+    ) -> tuple[ErrorType, float | None]:
         """The kind of failure, and the seconds that a server asked to wait (see ``retry_after``).
 
         Both in one look: a plain exception with nothing on it and none behind it is judged by its
         type, in a fraction of a microsecond.
         """
-        known = _BARE.get(type(exc))
+        known = BARE.get(type(exc))
         if (
             known is not None
             and not exc.args
@@ -76,21 +110,30 @@ class Classifier:
             and not self._rules
         ):
             return known
-        alone = _ALONE.get(type(exc))
-        if alone is None or self._rules or exc.__dict__:
-            alone = self.explain(exc).error_type
-        return alone, retry_after(exc)
+        return self.classify(exc, operation), retry_after(exc)
 
-    def explain(self, exc: BaseException) -> Explanation:
+    def fingerprint(self, exc: BaseException) -> Fingerprint | None:
+        """What outcomes of this failure are kept under; None where they would decide nothing.
+
+        That is where nobody gathers them, and where a rule, a code, a table or a message decides.
+        """
+        cls = type(exc)
+        if self.outcomes is None or cls in ALONE or by_remembered_code(cls, exc) is not None:
+            return None
+        return fingerprint_of(exc) if self.explain(exc).layer in _GUESSES else None
+
+    def explain(self, exc: BaseException, operation: str | None = None) -> Explanation:
         """The kind of failure, the layer that decided and on what."""
         try:
-            return self._explain(exc, set())
+            return self._explain(exc, set(), operation)
         except Exception:
             # An exception that misbehaves when it is looked at is one that nobody knows.
             _logger.debug("could not classify %s", qualified_name(type(exc)), exc_info=True)
             return NOTHING_KNOWN
 
-    def _explain(self, exc: BaseException, seen: set[int]) -> Explanation:
+    def _explain(
+        self, exc: BaseException, seen: set[int], operation: str | None = None
+    ) -> Explanation:
         own = self._sure(exc)
         if own is not None:
             return own
@@ -105,6 +148,8 @@ class Classifier:
             self._of_chain(rest, seen)
             or _first_message(exc, *rest)
             or _first_presumed(exc, *rest)
+            or self._of_outcomes(exc, operation)
+            or self._of_model(exc)
             or NOTHING_KNOWN
         )
 
@@ -114,7 +159,7 @@ class Classifier:
             answer = _asked(rule, exc)
             if answer is not None:
                 return Explanation(answer, Layer.RULE, getattr(rule, "__name__", "a rule"))
-        return explain_code(exc) or _by_type(type(exc))[0]
+        return explain_code(exc) or by_type(type(exc))[0]
 
     def _of_chain(self, rest: list[BaseException], seen: set[int]) -> Explanation | None:
         for each in rest:
@@ -124,48 +169,51 @@ class Classifier:
                 return Explanation(found.error_type, Layer.CAUSE, where)
         return None
 
+    def _of_outcomes(self, exc: BaseException, operation: str | None) -> Explanation | None:
+        outcomes = self.outcomes
+        if operation is None or outcomes is None or not outcomes.speaks_of(operation):
+            return None
+        outcome = outcomes.verdict(operation, fingerprint_of(exc).key)
+        if outcome is None:
+            return None
+        retried = outcome.recovered + outcome.lasting
+        detail = f"{outcome.recovered} of {retried} retried calls of {operation} recovered"
+        if outcome.verdict is Verdict.PASSES:
+            return Explanation(ErrorType.TRANSIENT, Layer.OUTCOME, detail)
+        guess = self._guess(exc)
+        lasting = guess is not None and guess.error_type is not ErrorType.TRANSIENT
+        kind = guess.error_type if guess is not None and lasting else ErrorType.CONFIGURATION
+        return Explanation(kind, Layer.OUTCOME, detail)
+
+    def _of_model(self, exc: BaseException) -> Explanation | None:
+        guess = self._guess(exc)
+        if guess is None or guess.confidence < SURE_ENOUGH[guess.error_type]:
+            return None
+        words = ", ".join(self._words.reasons(tokens_of(exc), guess.error_type))
+        detail = f"{guess.confidence:.0%} sure, by the words {words}"
+        return Explanation(guess.error_type, Layer.LEARNED, detail)
+
+    def _guess(self, exc: BaseException) -> Guess | None:
+        if self._model is False or isinstance(exc, BaseExceptionGroup):
+            return None  # of a group, each member has been asked about
+        return self._words.guess(tokens_of(exc))
+
+    @property
+    def _words(self) -> Model:
+        return self._model or shipped_model()
+
     def _of_group(self, exc: BaseException, seen: set[int]) -> Explanation | None:
         """A group is its least retryable member; None where the members are unknown."""
+        if not isinstance(exc, BaseExceptionGroup):
+            return None
         fresh = [member for member in members(exc) if id(member) not in seen]
-        if not fresh or len(seen) > _MOST_CLASSES:
+        if not fresh or len(seen) > _MOST_LOOKED_AT:
             return None
         found = [self._explain(member, seen) for member in fresh]
         least = min(found, key=lambda each: LEAST_RETRYABLE_FIRST.index(each.error_type))
         if least.error_type is ErrorType.UNKNOWN:
             return None
         return Explanation(least.error_type, Layer.GROUP, f"member: {least.detail}")
-
-
-def _functions(rule: Rule) -> list[RuleFunction]:
-    if isinstance(rule, Mapping):
-        return [_pair(exception, answer) for exception, answer in rule.items()]
-    shape: object = rule  # callers without a type checker pass anything
-    if isinstance(shape, tuple) and len(shape) == 2:
-        return [_pair(*shape)]
-    if callable(rule) and not isinstance(shape, type):
-        return [rule]
-    raise InvalidConfigError(
-        f"rule {rule!r}: must be a function exc -> ErrorType | None,"
-        " a pair (exception type, ErrorType) or a mapping of pairs"
-    )
-
-
-def _pair(exception: object, answer: object) -> RuleFunction:
-    if not (isinstance(exception, type) and issubclass(exception, BaseException)):
-        raise InvalidConfigError(f"rule ({exception!r}, {answer!r}): must name an exception type")
-    try:
-        error_type = ErrorType(str(answer))
-    except ValueError:
-        kinds = ", ".join(ErrorType)
-        raise InvalidConfigError(
-            f"rule ({exception!r}, {answer!r}): must be one of {kinds}"
-        ) from None
-
-    def rule(exc: BaseException) -> ErrorType | None:
-        return error_type if isinstance(exc, exception) else None
-
-    rule.__name__ = f"rule for {qualified_name(exception)}"
-    return rule
 
 
 def _asked(rule: RuleFunction, exc: BaseException) -> ErrorType | None:
@@ -178,47 +226,6 @@ def _asked(rule: RuleFunction, exc: BaseException) -> ErrorType | None:
         return None
 
 
-def _by_type(cls: type) -> _Known:
-    """What the type decides and what it lets us presume, by its nearest base in the tables."""
-    known = _BY_TYPE.get(cls)
-    if known is None:
-        if len(_BY_TYPE) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
-            for cache in (_BY_TYPE, _ALONE, _BARE):
-                cache.clear()
-        known = _BY_TYPE[cls] = _looked_up(cls)
-        if not _may_hold_more(cls):
-            found = known[0] or known[1] or NOTHING_KNOWN
-            _BARE[cls] = (found.error_type, None)
-    return known
-
-
-def _may_hold_more(cls: type) -> bool:
-    """Whether its exceptions may say more than their type, with no message and nothing on them."""
-    if not issubclass(cls, Exception) or issubclass(cls, BaseExceptionGroup):
-        return True
-    # An errno agrees with the names that Python has made for them; elsewhere it says more.
-    if issubclass(cls, OSError) and (cls is OSError or cls.__module__ != "builtins"):
-        return True
-    return may_carry_code(cls) or may_ask_to_wait(cls)
-
-
-def _looked_up(cls: type) -> _Known:
-    for base in cls.__mro__:
-        name = qualified_name(base)
-        if name in TYPES:
-            if base is cls and not may_carry_code(cls):
-                _ALONE[cls] = TYPES[name]
-            return Explanation(TYPES[name], Layer.TYPE, name), None
-        if name in PRESUMED:
-            # A broad base of Python's own says less than the words of the type's own name.
-            words = by_class_words(cls.__name__) if base.__module__ == "builtins" else None
-            return None, Explanation(words or PRESUMED[name], Layer.PRESUMED, name)
-    suggested = by_class_words(cls.__name__)
-    if suggested is None:
-        return None, None
-    return None, Explanation(suggested, Layer.PRESUMED, f"the name {cls.__name__}")
-
-
 def _first_message(*chain: BaseException) -> Explanation | None:
     for each in chain:
         found = explain_message(text_of(each))
@@ -229,16 +236,21 @@ def _first_message(*chain: BaseException) -> Explanation | None:
 
 def _first_presumed(*chain: BaseException) -> Explanation | None:
     for each in chain:
-        found = _by_type(type(each))[1]
+        found = by_type(type(each))[1]
+        if isinstance(each, KeyError) and _is_from_environment(each):
+            detail = "an environment variable that isn't set"
+            return Explanation(ErrorType.CONFIGURATION, Layer.PRESUMED, detail)
         if found is not None:
             return found
     return None
 
 
-_BY_TYPE: dict[type, _Known] = {}
-# Types that decide by themselves: in the table under their own name, with no place for a code.
-_ALONE: dict[type, ErrorType] = {}
-# What an exception is that carries nothing but its type: no message, and none behind it.
-_BARE: dict[type, tuple[ErrorType, None]] = {}
+def _is_from_environment(exc: KeyError) -> bool:
+    """Whether ``os.environ`` raised it: then no record lacks the key, the set-up does."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "os"
+
 
 default_classifier = Classifier()

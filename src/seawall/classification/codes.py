@@ -1,203 +1,175 @@
-"""Where exceptions keep their codes: one small reader a place, asked in a stated order."""
+"""Where exceptions keep their codes: one small reader a place, asked in a stated order.
 
+Vendors' readers first, then SQLSTATE, HTTP status, errno, and the words that services use.
+"""
+
+import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from operator import attrgetter
 from typing import Any
 
+from seawall.classification import vendor_reader
 from seawall.classification.errno_code import by_errno
 from seawall.classification.error_type import ErrorType
 from seawall.classification.explanation import Explanation, Layer
-from seawall.classification.http_status import GRPC_STATUSES, by_http_status
-from seawall.classification.reading import read, text_of
+from seawall.classification.http_reader import read_http_status
+from seawall.classification.reading import read, text_of, whole
+from seawall.classification.service_code import by_service_code
 from seawall.classification.sqlstate import by_sqlstate
-from seawall.classification.vendor_code import (
-    AWS_CODES,
-    GOOGLE_REASONS,
-    MONGO_CODES,
-    MYSQL_CODES,
-    REDIS_CODES,
-    SQLITE_CODES,
-)
-
-_Found = tuple[ErrorType | None, str] | None
-_Reader = Callable[[BaseException], _Found]
+from seawall.classification.vendor_code import AWS_CODES
+from seawall.classification.vendor_reader import VENDOR_READERS, Found, Reader, grpc
 
 
 def explain_code(exc: BaseException) -> Explanation | None:
     """What the exception's own codes say, or None where it has none that tells."""
-    for reader in _readers(type(exc)):
+    cls = type(exc)
+    readers, may_carry = _plan(cls)
+    if not may_carry and CODE_NAMES.isdisjoint(exc.__dict__):
+        if not isinstance(exc, OSError):
+            return None
+        readers = _ERRNO_ALONE
+    for reader in readers:
         found = reader(exc)
-        if found is not None and found[0] not in (None, ErrorType.UNKNOWN):
-            return Explanation(found[0], Layer.CODE, found[1])
+        if found is not None:
+            error_type, detail = found
+            if error_type is not None and error_type is not ErrorType.UNKNOWN:
+                return Explanation(error_type, Layer.CODE, detail)
     return None
+
+
+def codes_of(exc: BaseException) -> Iterator[str]:
+    """Every code that the exception carries, as ``explain`` spells it, known or not."""
+    readers, _ = _plan(type(exc))
+    for reader in readers:
+        found = reader(exc)
+        if found is not None:
+            yield found[1].partition(",")[0]
 
 
 def may_carry_code(cls: type) -> bool:
     """Whether a class has a place for codes of its own (an errno agrees with its class's name)."""
-    return any(_vendor_readers(cls)) or any(hasattr(cls, name) for name in _CODE_ATTRIBUTES)
+    return any(_vendor_readers(cls)) or any(hasattr(cls, name) for name in CODE_NAMES)
 
 
-def _readers(cls: type) -> tuple[_Reader, ...]:
-    """The readers that make sense for a class, the most specific first."""
-    readers = _READERS.get(cls)
-    if readers is None:
-        if len(_READERS) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
-            _READERS.clear()
-        readers = _READERS[cls] = (*_vendor_readers(cls), *_COMMON_READERS)
-    return readers
+def key_reader(cls: type) -> Callable[[BaseException], Hashable] | None:
+    """How to read the one code that decides over exceptions of a class; None where more counts."""
+    vendor = next(_vendor_readers(cls), None)
+    if vendor is not None:
+        return _KEYS.get(vendor)
+    if any(hasattr(cls, name) for name in ("sqlstate", "pgcode")):
+        return attrgetter("sqlstate" if hasattr(cls, "sqlstate") else "pgcode")
+    return _own_errno if cls.__module__ == "builtins" and issubclass(cls, OSError) else None
 
 
-def _vendor_readers(cls: type) -> Iterator[_Reader]:
+def _own_errno(exc: Any) -> Hashable:
+    return None if exc.__dict__ else exc.errno
+
+
+def _first_argument(exc: BaseException) -> Hashable:
+    first = exc.args[0]
+    return first if type(first) is int else None
+
+
+def _aws_code(exc: Any) -> Hashable:
+    code = exc.response["Error"]["Code"]
+    return code if code in AWS_CODES else None
+
+
+def _plan(cls: type) -> tuple[tuple[Reader, ...], bool]:
+    """The readers that make sense for a class, the most specific first; whether it has places."""
+    plan = _PLANS.get(cls)
+    if plan is None:
+        if len(_PLANS) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
+            _PLANS.clear()
+        plan = _PLANS[cls] = ((*_vendor_readers(cls), *_COMMON_READERS), may_carry_code(cls))
+    return plan
+
+
+def _vendor_readers(cls: type) -> Iterator[Reader]:
     roots = {base.__module__.partition(".")[0] for base in cls.__mro__}
-    for names, reader in _VENDOR_READERS:
+    for names, reader in VENDOR_READERS:
         if not roots.isdisjoint(names):
             yield reader
 
 
-def _sqlstate(exc: BaseException) -> _Found:
+def _sqlstate(exc: BaseException) -> Found:
     for name in ("sqlstate", "pgcode"):
         code = read(exc, name)
         if isinstance(code, str) and len(code) == 5:
+            # Some drivers say "no connection" (class 08) of a login that was refused.
+            if code in NO_CONNECTION and _LOGIN_REFUSED.search(text_of(exc)):
+                return ErrorType.CONFIGURATION, f"SQLSTATE {code}, the login was refused"
             return by_sqlstate(code), f"SQLSTATE {code}"
     return None
 
 
-def _http_status(exc: BaseException) -> _Found:
-    response = read(exc, "response")
-    holders = ((response, "status_code"), (response, "status")) if response is not None else ()
-    for holder, name in (*holders, (exc, "status_code"), (exc, "status"), (exc, "http_status")):
-        status = _whole(read(holder, name))
-        if status is not None:
-            return by_http_status(status), f"HTTP {status}"
-    # ``code`` means many things; where headers stand beside it, it is the HTTP status (urllib).
-    status = _whole(read(exc, "code"))
-    if status is not None and read(exc, "headers") is not None:
-        return by_http_status(status), f"HTTP {status}"
-    return None
-
-
-def _errno(exc: BaseException) -> _Found:
+def _errno(exc: BaseException) -> Found:
     if not isinstance(exc, OSError) or isinstance(exc, ssl.SSLError):
         return None  # OpenSSL and Kafka number their own errors in ``errno``
     if isinstance(read(exc, "os_error"), ssl.SSLError):
         return None
-    number = _whole(exc.errno)
+    number = whole(exc.errno)
     return None if number is None else (by_errno(number), f"errno {number}")
 
 
-def _grpc(exc: BaseException) -> _Found:
-    code = read(exc, "code")
-    status = _called(code) if callable(code) else read(exc, "grpc_status_code")
-    name = read(status, "name")
-    if not isinstance(name, str):
-        return None
-    detail = f"gRPC {name}"
-    if name == "RESOURCE_EXHAUSTED" and "larger than max" in text_of(exc):
-        return ErrorType.CONFIGURATION, f"{detail}, message larger than allowed"
-    return GRPC_STATUSES.get(name), detail
-
-
-def _aws(exc: BaseException) -> _Found:
-    response = read(exc, "response")
-    if not isinstance(response, dict):
-        return None
-    error, metadata = response.get("Error"), response.get("ResponseMetadata")
-    code = error.get("Code") if isinstance(error, dict) else None
-    if isinstance(code, str) and code in AWS_CODES:
-        return AWS_CODES[code], f"AWS {code}"
-    status = _whole(metadata.get("HTTPStatusCode")) if isinstance(metadata, dict) else None
-    return None if status is None else (by_http_status(status), f"HTTP {status}")
-
-
-def _google(exc: BaseException) -> _Found:
-    errors = read(exc, "errors")
-    first = errors[0] if isinstance(errors, list | tuple) and errors else None
-    reason = first.get("reason") if isinstance(first, dict) else None
-    if isinstance(reason, str) and reason in GOOGLE_REASONS:
-        return GOOGLE_REASONS[reason], f"Google {reason}"
-    status = _whole(read(exc, "code"))
-    return None if status is None else (by_http_status(status), f"HTTP {status}")
-
-
-def _sqlite(exc: BaseException) -> _Found:
-    number = _whole(read(exc, "sqlite_errorcode"))
-    return None if number is None else (SQLITE_CODES.get(number & 0xFF), f"SQLite {number}")
-
-
-def _mysql(exc: BaseException) -> _Found:
-    args = read(exc, "args")
-    number = _whole(read(exc, "errno"))
-    if number is None and isinstance(args, tuple) and args:
-        number = _whole(args[0])
-    return None if number is None else (MYSQL_CODES.get(number), f"MySQL {number}")
-
-
-def _mongo(exc: BaseException) -> _Found:
-    number = _whole(read(exc, "code"))
-    return None if number is None else (MONGO_CODES.get(number), f"MongoDB {number}")
-
-
-def _redis(exc: BaseException) -> _Found:
-    code = read(exc, "status_code")
-    if not isinstance(code, str):
-        code = text_of(exc).partition(" ")[0]
-    return REDIS_CODES.get(code), f"Redis {code}"
-
-
-def _kafka(exc: BaseException) -> _Found:
-    if read(exc, "retriable") is True:
-        return ErrorType.TRANSIENT, "retriable, as Kafka's protocol says"
-    # confluent-kafka wraps a KafkaError, which knows, in a KafkaException.
-    args = read(exc, "args")
-    inner = args[0] if isinstance(args, tuple) and args else None
-    told = read(inner, "retriable")
-    if callable(told) and _called(told) is True:
-        return ErrorType.TRANSIENT, "retriable, as Kafka's protocol says"
+def _service_word(exc: BaseException) -> Found:
+    for name in ("error_code", "code"):
+        word = read(exc, name)
+        if isinstance(word, str):
+            return by_service_code(word), f"code {word}"
     return None
 
 
-def _smtp(exc: BaseException) -> _Found:
-    number = _whole(read(exc, "smtp_code"))
-    if number is None or not 400 <= number <= 599:
-        return None
-    if number < 500:
-        return ErrorType.TRANSIENT, f"SMTP {number}"
-    refused = number in {530, 534, 535, 538, 550, 551, 553}
-    return (ErrorType.CONFIGURATION if refused else ErrorType.DATA), f"SMTP {number}"
+def _rpc_status(exc: BaseException) -> Found:
+    """Of clients that are built on gRPC under another name."""
+    return grpc(exc) if callable(read(exc, "code")) else None
 
 
-def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+def _told_retriable(exc: BaseException) -> Found:
+    """Of clients that say it themselves; their "no" leaves the kind open."""
+    for name in ("retriable", "retryable", "is_retryable"):
+        if read(exc, name) is True:
+            return ErrorType.TRANSIENT, f"{name}, as the client says"
+    return None
 
 
-def _called(function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    except Exception:
-        # A foreign callable; what it will not tell is not known.
-        return None
-
-
-_VENDOR_READERS: tuple[tuple[frozenset[str], _Reader], ...] = (
-    (frozenset({"botocore", "boto3", "aiobotocore", "s3transfer"}), _aws),
-    (frozenset({"google", "googleapiclient"}), _google),
-    (frozenset({"grpc", "google", "grpclib"}), _grpc),
-    (frozenset({"sqlite3", "aiosqlite"}), _sqlite),
-    (frozenset({"pymysql", "MySQLdb", "aiomysql", "asyncmy", "mysql"}), _mysql),
-    (frozenset({"pymongo", "motor"}), _mongo),
-    (frozenset({"redis", "aioredis", "valkey"}), _redis),
-    (frozenset({"kafka", "aiokafka", "confluent_kafka", "cimpl"}), _kafka),
-    (frozenset({"smtplib", "aiosmtplib"}), _smtp),
+# Codes that decide together with the message: not to be remembered alone.
+NO_CONNECTION = frozenset({"08000", "08001", "08004", "08006"})
+_LOGIN_REFUSED = re.compile(
+    r"authenticat|password|credential|login failed|access denied|token", re.IGNORECASE
 )
-_CODE_ATTRIBUTES = (
-    "sqlstate",
-    "pgcode",
-    "response",
-    "status_code",
-    "status",
-    "http_status",
-    "code",
+CODE_NAMES = frozenset(
+    {
+        "sqlstate",
+        "pgcode",
+        "response",
+        "status_code",
+        "status",
+        "http_status",
+        "code",
+        "error_code",
+        "retriable",
+        "retryable",
+        "is_retryable",
+    }
 )
-_COMMON_READERS: tuple[_Reader, ...] = (_sqlstate, _http_status, _errno)
-_READERS: dict[type, tuple[_Reader, ...]] = {}
+_COMMON_READERS: tuple[Reader, ...] = (
+    _sqlstate,
+    read_http_status,
+    _errno,
+    _service_word,
+    _rpc_status,
+    _told_retriable,
+)
+_ERRNO_ALONE: tuple[Reader, ...] = (_errno,)
+_PLANS: dict[type, tuple[tuple[Reader, ...], bool]] = {}
+# Of readers that go by one code alone: how to read it in a moment.
+_KEYS: dict[Reader, Callable[[Any], Hashable]] = {
+    vendor_reader.mysql: _first_argument,
+    vendor_reader.sql_server: _first_argument,
+    vendor_reader.sqlite: attrgetter("sqlite_errorcode"),
+    vendor_reader.mongo: attrgetter("code"),
+    vendor_reader.aws: _aws_code,
+}
 _MOST_CLASSES = 4096

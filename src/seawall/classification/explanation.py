@@ -16,6 +16,8 @@ class Layer(StrEnum):
     CAUSE = "cause"
     MESSAGE = "message"
     PRESUMED = "presumed"
+    OUTCOME = "outcome"
+    LEARNED = "learned"
     NONE = "none"
 
 

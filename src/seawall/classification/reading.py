@@ -24,3 +24,8 @@ def text_of(exc: BaseException) -> str:
 def qualified_name(cls: type) -> str:
     """``module.Name``, as the tables spell it."""
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def whole(value: object) -> int | None:
+    """The value where it is a whole number; True and False are none."""
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -13,6 +13,7 @@ from seawall.clock import utc_now
 # A proxy's nonsense (a negative wait, or one of ages) is no wait that a server asked for.
 _LONGEST_SECONDS = 7 * 24 * 3600.0
 _PLACES = ("retry_after", "response", "headers", "trailing_metadata", "details")
+_NAMES = frozenset({*_PLACES, *WRAPPING_ATTRIBUTES, "exceptions", "last_attempt"})
 _MAY_ASK: dict[type, bool] = {}
 _MOST_CLASSES = 4096
 
@@ -26,7 +27,10 @@ def retry_after(exc: BaseException) -> float | None:
     a group (the longest wait counts) and from what the exception was raised from. Never raises.
     """
     # Most exceptions have no place for a wait, with nothing on them and none behind them.
-    if not (exc.__dict__ or may_ask_to_wait(type(exc)) or _holds_another(exc)):
+    known = _MAY_ASK.get(type(exc))
+    if known is None:
+        known = may_ask_to_wait(type(exc))
+    if not (known or _holds_another(exc) or not _NAMES.isdisjoint(exc.__dict__)):
         return None
     try:
         return _asked(exc, set())
@@ -41,8 +45,7 @@ def may_ask_to_wait(cls: type) -> bool:
     if known is None:
         if len(_MAY_ASK) > _MOST_CLASSES:  # clients that make a class a call must not fill memory
             _MAY_ASK.clear()
-        names = (*_PLACES, *WRAPPING_ATTRIBUTES, "exceptions", "last_attempt")
-        known = _MAY_ASK[cls] = any(hasattr(cls, name) for name in names)
+        known = _MAY_ASK[cls] = any(hasattr(cls, name) for name in _NAMES)
     return known
 
 
@@ -51,7 +54,10 @@ def _holds_another(exc: BaseException) -> bool:
         return True
     if exc.__context__ is not None and not exc.__suppress_context__:
         return True
-    return bool(exc.args) and any(isinstance(each, BaseException) for each in exc.args)
+    for each in exc.args:  # noqa: SIM110 - a generator costs more than the loop
+        if isinstance(each, BaseException):
+            return True
+    return False
 
 
 def _asked(exc: BaseException, seen: set[int]) -> float | None:

@@ -33,4 +33,6 @@ def is_throttled(exc: BaseException) -> bool:
 
 def _says_so(exc: BaseException) -> bool:
     found = explain_code(exc)
-    return found is not None and found.detail in _DETAILS
+    if found is None:
+        return False
+    return found.detail in _DETAILS or found.detail.endswith(", a rate limit")

@@ -9,9 +9,10 @@ a reader sees a library at a glance.
 
 from collections.abc import Iterator
 
+from seawall.classification import client_type
 from seawall.classification.error_type import ErrorType
 
-_Table = dict[str, dict[ErrorType, str]]
+_Table = client_type.Table
 _TRANSIENT, _CONFIGURATION, _DATA, _SYSTEM = (
     ErrorType.TRANSIENT,
     ErrorType.CONFIGURATION,
@@ -245,5 +246,16 @@ def _entries(*tables: _Table) -> Iterator[tuple[str, ErrorType]]:
                     yield f"{module}.{name}", error_type
 
 
-TYPES: dict[str, ErrorType] = dict(_entries(_STANDARD_LIBRARY, _CLIENTS, _SEAWALL))
-PRESUMED: dict[str, ErrorType] = dict(_entries(_BROAD))
+TYPES: dict[str, ErrorType] = dict(
+    _entries(
+        _STANDARD_LIBRARY,
+        _CLIENTS,
+        client_type.DATABASES,
+        client_type.SERVICES,
+        client_type.BROKERS,
+        client_type.NETWORK,
+        client_type.FORMATS,
+        _SEAWALL,
+    )
+)
+PRESUMED: dict[str, ErrorType] = dict(_entries(client_type.BROAD, _BROAD))

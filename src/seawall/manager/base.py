@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker
-from seawall.classification import Classifier, default_classifier
+from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus
 from seawall.parking import ParkingLot
@@ -31,15 +31,16 @@ class Base:
         config: RecoveryConfig | Mapping[str, Any] | None = None,
         pipeline_id: str = "default",
         schema: str = "seawall",
-        classifier: Classifier = default_classifier,
+        classifier: Classifier | None = None,
     ) -> None:
         self.config = RecoveryConfig.of(config)
         self.pipeline_id = pipeline_id
         self.bus = EventBus()
-        self.classifier = classifier
+        # One of its own: what retries show at one site is no business of another manager.
+        self.classifier = classifier or Classifier()
         self._breakers = BreakerRegistry(
             bus=self.bus,
-            classifier=classifier,
+            classifier=self.classifier,
             defaults={
                 "failure_threshold": self.config.circuit_breaker_threshold,
                 "timeout": self.config.circuit_breaker_timeout,
@@ -48,7 +49,7 @@ class Base:
         self.policies = PolicyRegistry(breakers=self._breakers, retry=self._policy, bus=self.bus)
         self.policies.configure(self.config.policies)
         self._services = Services(
-            dsn, self.config, pipeline_id, schema, self.bus, classifier, self._breakers
+            dsn, self.config, pipeline_id, schema, self.bus, self.classifier, self._breakers
         )
 
     async def start(self) -> Self:

@@ -1,10 +1,10 @@
 """The front door's policies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from seawall.circuitbreaker import CircuitBreaker, CircuitState
-from seawall.classification import ErrorType, should_retry
+from seawall.classification import ErrorType, Explanation, Outcome, should_retry
 from seawall.fallback import call_with_fallback
 from seawall.manager.base import Base
 from seawall.pipeline import Policy
@@ -106,6 +106,28 @@ class PolicyMethods(Base):
     def classify_error(self, exc: BaseException) -> ErrorType:
         """What kind of failure ``exc`` is."""
         return self.classifier.classify(exc)
+
+    def explain_error(self, exc: BaseException, operation: str | None = None) -> Explanation:
+        """What kind of failure ``exc`` is, which layer decided and on what."""
+        return self.classifier.explain(exc, operation)
+
+    async def learned_classifications(self) -> Sequence[Outcome]:
+        """What retries have shown, in the whole fleet, of failures that no table knows.
+
+        The most frequent first; ``verdict`` is None where the counts don't say enough yet.
+        """
+        return await self._services.learner.known()
+
+    async def reset_learned_classifications(
+        self, operation: str | None = None, fingerprint: str | None = None
+    ) -> int:
+        """Forget what retries have shown; how many rows of ``learned_outcomes`` there were.
+
+        Args:
+            operation: of this one only.
+            fingerprint: of this failure only, ``Outcome.fingerprint.key``.
+        """
+        return await self._services.learner.forget(operation, fingerprint)
 
     def should_retry(self, error_type: ErrorType, retry_count: int) -> bool:
         """Whether the decision matrix allows another retry after ``retry_count`` of them."""

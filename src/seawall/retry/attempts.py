@@ -93,7 +93,7 @@ class Attempts:
             error_type, asked_by_server, chosen = None, None, policy
             reason = _MAX_RETRIES if number > policy.retry_limit else None
         else:
-            error_type, asked_by_server = policy.classifier.judge(error)
+            error_type, asked_by_server = policy.classifier.judge(error, self._name)
             chosen = policy.options_for(error, error_type) if policy.has_variants else policy
             matrix_bounds = error_type is not _TRANSIENT and error_type is not _UNKNOWN
             if (

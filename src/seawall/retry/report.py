@@ -5,7 +5,7 @@ Made only where somebody listens.
 
 import logging
 
-from seawall.classification import ErrorType
+from seawall.classification import ErrorType, Fingerprint
 from seawall.classification.reading import text_of
 from seawall.events import RetryExhausted, RetryScheduled, RetrySucceeded
 from seawall.retry.policy import Hook, RetryPolicy
@@ -20,10 +20,12 @@ _RESULT = "(result)"  # stands for the exception's type where a result was not w
 class Report:
     """Tells of one call. Keeps no exception."""
 
-    __slots__ = ("_name", "_policy", "_record")
+    __slots__ = ("_failures", "_fingerprints", "_name", "_policy", "_record")
 
     def __init__(self, policy: RetryPolicy, name: str, gathered: list[CallRecord] | None) -> None:
         self._policy, self._name = policy, name
+        self._failures = 0
+        self._fingerprints: dict[Fingerprint, int] = {}
         self._record: CallRecord | None = None
         if gathered is not None:
             self._record = CallRecord(name)
@@ -95,6 +97,8 @@ class Report:
                     exception_type=_type_of(error),
                     message="" if error is None else text_of(error),
                     stop_reason=reason,
+                    fingerprints=tuple(self._fingerprints),
+                    same_failure=self._failures in self._fingerprints.values(),
                 )
             )
         if policy.on_give_up is not None:
@@ -115,7 +119,14 @@ class Report:
             self._record.succeeded, self._record.elapsed_seconds = True, elapsed
         bus = self._policy.bus
         if bus.listeners:
-            bus.emit(RetrySucceeded(operation=self._name, attempt=attempt, elapsed_seconds=elapsed))
+            bus.emit(
+                RetrySucceeded(
+                    operation=self._name,
+                    attempt=attempt,
+                    elapsed_seconds=elapsed,
+                    fingerprints=tuple(self._fingerprints),
+                )
+            )
 
     def _failed(
         self, error: Exception | None, error_type: ErrorType | None, wait: float | None
@@ -123,6 +134,11 @@ class Report:
         if self._record is not None:
             name = None if error is None else type(error).__qualname__
             self._record.failed.append(FailedAttempt(error_type, name, wait))
+        self._failures += 1
+        if error is not None and self._policy.classifier.outcomes is not None:
+            fingerprint = self._policy.classifier.fingerprint(error)
+            if fingerprint is not None:
+                self._fingerprints[fingerprint] = self._fingerprints.get(fingerprint, 0) + 1
 
 
 def _type_of(error: Exception | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from seawall.postgres import (
     checkpoint_store,
+    lease,
     outbox_store,
     payload_store,
     quarantine_store,
@@ -30,7 +31,7 @@ TABLES = {
     "fleet_tokens", "fleet_token_holders", "parked_calls", "checkpoint_leases",
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
-    "quarantine_counts",
+    "quarantine_counts", "learned_outcomes",
 }  # fmt: skip
 
 COLUMNS = """
@@ -89,7 +90,7 @@ PLANS = {
         step_session._SAVE,
         (KEY, 1, 1, "1", 0, 0, 0, 0, 0, None, None, None, None, 1), "checkpoints_pkey",
     ),
-    "renewal of a lease": (step_session._RENEW, (KEY, 1, 30.0), "checkpoint_leases_pkey"),
+    "renewal of a lease": (lease.RENEW, (KEY, 1, 30.0), "checkpoint_leases_pkey"),
     "who holds a step": (
         checkpoint_store._HOLDER, ("r7", "a", 0), ("checkpoints_step", "checkpoint_leases_pkey"),
     ),
