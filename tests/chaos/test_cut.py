@@ -132,6 +132,33 @@ async def test_server_unreachable_for_a_while_is_waited_out(numbers_dsn, proxy):
     await check_ledger(numbers_dsn, 2_000)
 
 
+@pytest.mark.timeout(60)
+async def test_connection_lost_while_a_large_copy_waits_to_send_is_mended(numbers_dsn, proxy):
+    """asyncpg waits for room to write; a connection that is gone never has any."""
+    wide = "w" * 1_000_000
+    blocked = []
+
+    def rows(after):
+        return ((n, f"{n} {wide}") for n in range((after or 0) + 1, 41))
+
+    async def sink(tx, batch):
+        if not blocked:
+            proxy.cut_on = "stall"
+            blocked.append(asyncio.get_running_loop().call_later(1.0, cut))
+        await tx.load("numbers", batch.records)
+
+    def cut():
+        proxy.cut_all()
+        proxy.stalled = False
+
+    dsn = through(numbers_dsn, proxy.port)
+    async with ErrorRecoveryManager(dsn, config=CONFIG, pipeline_id="numbers") as manager:
+        report = await manager.stream(
+            rows, sink, run_id="r", step="load", size=40, position=lambda row: row[0]
+        )
+    assert (report.rows_loaded, report.retries) == (40, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("deliver", [False, True], ids=["message lost", "answer lost"])

@@ -21,7 +21,7 @@ from seawall.errors import (
     SeawallError,
     UnsupportedServerError,
 )
-from seawall.postgres.lost import is_connection_lost
+from seawall.postgres.lost import is_connection_lost, wake_writers
 from seawall.postgres.migrate import OLDEST_VERSION, migrate
 
 if TYPE_CHECKING:
@@ -207,6 +207,11 @@ class Database:
             NotStartedError: the database isn't started.
             DatabaseUnavailableError: the server can't be reached.
         """
+        connection = await self._acquired()
+        wake_writers(connection)
+        return connection
+
+    async def _acquired(self) -> Any:
         if self._pool is None:
             raise NotStartedError(
                 "the database is not started: do this inside `async with manager:`"

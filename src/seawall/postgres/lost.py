@@ -1,6 +1,7 @@
 """Which errors mean that the connection, and not the work, has failed."""
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -39,3 +40,22 @@ def terminate(connection: Any) -> None:
     """End the connection without a word; the server rolls back what was open."""
     with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class _WakesWriters:
+    """Equal to another one of the same connection, so that it is called once."""
+
+    protocol: Any
+
+    def __call__(self, _connection: object) -> None:
+        self.protocol.resume_writing()
+
+
+def wake_writers(connection: Any) -> None:
+    """Let a COPY that waits for room to send see that the connection is gone.
+
+    asyncpg's waits for the transport to say that it may write again, and that of a lost connection
+    never does: the worker would hang for good, and keep its lease. Woken, it comes to the error.
+    """
+    connection.add_termination_listener(_WakesWriters(connection._protocol))  # noqa: SLF001
