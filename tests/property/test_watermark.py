@@ -193,7 +193,7 @@ class Session:
 
 class Unit:
     def __init__(self, session):
-        self.session, self.outcome, self.rows = session, "open", []
+        self.session, self.outcome, self.rows, self.lost = session, "open", [], None
 
     @property
     def transaction(self):

@@ -94,14 +94,25 @@ class Ledger:
             async with self._lock:
                 await self._settle_last()
                 await self._commit(unit, part, self._with(part))
-        except BaseException:
+        except BaseException as error:
             if unit.outcome == "open":
-                await self.rollback(unit)
+                await self.rollback(unit, error)
             raise
 
-    async def rollback(self, unit: UnitOfWork) -> None:
-        """Undo everything, whoever cancels the caller."""
+    async def rollback(self, unit: UnitOfWork, because: BaseException | None = None) -> None:
+        """Undo everything, whoever cancels the caller.
+
+        Args:
+            unit: an open transaction.
+            because: what the batch failed with.
+
+        Raises:
+            StaleRunError: the batch failed while the step was another worker's already: in a table
+                that the other has loaded, its errors say nothing about the records.
+        """
         await shield.finish(self._tasks, unit.rollback, self._commit_seconds)
+        if isinstance(because, Exception) and unit.lost is not None:
+            raise unit.lost from because
 
     async def settle(self) -> None:
         """Find out what became of a COMMIT that was not answered, where there is one."""

@@ -115,14 +115,16 @@ class BatchTransaction:
             return
         ledger = self._owner.ledger
         if error is not None:
-            await ledger.rollback(unit)
-            self._owner.ended(self._batch)
-            _logger.info("batch %s rolled back: %s", self._batch.id, type(error).__name__)
+            try:
+                await ledger.rollback(unit, error)
+            finally:
+                self._owner.ended(self._batch)
+                _logger.info("batch %s rolled back: %s", self._batch.id, type(error).__name__)
             return
         try:
             await set_failed_aside(self._aside, unit, self._batch)
-        except BaseException:
-            await ledger.rollback(unit)
+        except BaseException as failure:
+            await ledger.rollback(unit, failure)
             raise
         try:
             await ledger.commit(unit, self._part())

@@ -20,6 +20,7 @@ from seawall.checkpoint.model import (
 from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
 from seawall.errors import CheckpointError, StepHeldError
+from seawall.postgres import backends
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
@@ -165,10 +166,18 @@ class PostgresCheckpointStore:
                 # Whatever the user's default isolation: behind the lock, the last one's work shows.
                 async with connection.transaction(isolation="read_committed"):
                     opened = await self._take(connection, key, request, pipeline)
-            return opened
-        finally:
-            if not isinstance(opened, PostgresStepSession):
+            if isinstance(opened, PostgresStepSession):
+                await backends.end_those_of(opened.state.checkpoint_id, connection)
+                return opened
+        except BaseException:
+            # Taken, as far as the transaction went, and not handed out.
+            if isinstance(opened, PostgresStepSession):
+                await opened.aclose()
+            else:
                 await self.database.release(connection)
+            raise
+        await self.database.release(connection)
+        return opened
 
     async def _holder(self, connection: Any, key: StepKey) -> _Holder | None:
         query = in_schema(_HOLDER, self.database.schema)

@@ -16,7 +16,7 @@ from seawall.errors import (
     InvalidConfigError,
     StaleRunError,
 )
-from seawall.postgres import quarantine_store
+from seawall.postgres import backends, quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.history import History
 from seawall.postgres.loading.loader import Loader
@@ -50,6 +50,8 @@ WHERE checkpoint_id = $1 AND fence = $2 AND version = $3
 
 # The lock waits for a backend that may still be committing.
 _SETTLE = "SELECT fence, version FROM {schema}.checkpoints WHERE checkpoint_id = $1 FOR UPDATE"
+
+_FENCE = "SELECT fence FROM {schema}.checkpoints WHERE checkpoint_id = $1"
 
 _RELEASE = """
 WITH released AS (
@@ -99,9 +101,8 @@ class StepTiming:
     def __post_init__(self) -> None:
         Range(float, 1).check("lease_seconds", self.lease_seconds)
 
-    @property
-    def begin(self) -> str:
-        """The statements that start a batch's transaction.
+    def begin(self, checkpoint_id: UUID) -> str:
+        """The statements that start a transaction of a batch of the step.
 
         A worker frozen inside it must not hold its locks for ever; deferred constraints are
         checked at once, so that COMMIT has nothing left to refuse. SET takes no parameters: the
@@ -109,7 +110,8 @@ class StepTiming:
         """
         return (
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = "
-            f"{int(self.lease_seconds * 1000)}; SET CONSTRAINTS ALL IMMEDIATE"
+            f"{int(self.lease_seconds * 1000)}; SET CONSTRAINTS ALL IMMEDIATE; "
+            f"SET LOCAL application_name = '{backends.name_of(checkpoint_id)}'"
         )
 
 
@@ -131,6 +133,7 @@ class PostgresStepSession:
         self.database, self.timing, self.state = database, timing, state
         self.set_aside_first = set_aside_first
         self._pipeline_id, self._key, self._clock = pipeline_id, key, clock
+        self.begin = timing.begin(state.checkpoint_id)
         self._version = state.version
         self._save = in_schema(_SAVE, database.schema)
         self._lanes = [PostgresLane(self, connection)]
@@ -238,6 +241,12 @@ class PostgresStepSession:
             raise self._stale()
         self._renewed_at = self._clock.monotonic()
 
+    async def lost(self, connection: Any) -> StaleRunError | None:
+        """Whether another worker has the step by now, asked on a connection of ours."""
+        query = in_schema(_FENCE, self.database.schema)
+        fence = await connection.fetchval(query, self.state.checkpoint_id)
+        return None if fence == self.state.fence else self._stale()
+
     async def attempt(self) -> None:
         connection = await self._lanes[0].usable()
         query, state = in_schema(_ATTEMPT, self.database.schema), self.state
@@ -289,7 +298,7 @@ class PostgresLane:
     ) -> "PostgresUnitOfWork":
         session, connection = self._session, await self.usable()
         transaction = Transaction(
-            connection, session.timing.begin, self._loader, rejects, session.state.fence, sinks
+            connection, session.begin, self._loader, rejects, session.state.fence, sinks
         )
         try:
             await transaction.begin()
@@ -325,6 +334,7 @@ class PostgresUnitOfWork:
         self._session, self._batch_id = session, batch_id
         self.transaction = transaction
         self.outcome: Outcome = "open"
+        self.lost: StaleRunError | None = None
 
     async def quarantine(
         self, rejections: Sequence[Rejection], payloads: Sequence[Any], positions: Sequence[Any]
@@ -364,6 +374,7 @@ class PostgresUnitOfWork:
             return
         try:
             await self.transaction.rollback()
+            self.lost = await self._session.lost(connection)
         except Exception:
             # Whatever state it is in, ending the connection rolls back.
             terminate(connection)
