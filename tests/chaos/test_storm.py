@@ -1,0 +1,28 @@
+"""The storm, for a minute; for longer: ``PYTHONPATH=tests python -m chaos --faults 200``."""
+
+import os
+import random
+
+import pytest
+
+from support.storm.server import StormServer
+from support.storm.storm import run
+
+FAULTS = 15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_storm_over_every_form_of_work_loses_and_doubles_nothing():
+    """Killed, frozen, cut off, out of disk, of connections, of a server: none lost, none doubled."""
+    seed = int(os.environ.get("SEAWALL_SEED", random.randrange(1 << 30)))
+    server = StormServer()
+    await server.start()
+    try:
+        tally = await run(server, FAULTS, seed, per_round=3, work=0.2)
+    finally:
+        await server.aclose()
+    print(tally.table())
+    assert tally.clean, tally.table()
+    assert tally.rounds >= 5
+    assert tally.faults.total() == FAULTS
