@@ -8,7 +8,7 @@ import pytest
 from support.storm.server import StormServer
 from support.storm.storm import run
 
-FAULTS = 15
+FAULTS = 36
 
 
 @pytest.mark.slow
@@ -19,10 +19,10 @@ async def test_storm_over_every_form_of_work_loses_and_doubles_nothing():
     server = StormServer()
     await server.start()
     try:
-        tally = await run(server, FAULTS, seed, per_round=3, work=0.2)
+        tally = await run(server, FAULTS, seed, per_round=6, work=0.3)
     finally:
         await server.aclose()
     print(tally.table())
     assert tally.clean, tally.table()
-    assert tally.rounds >= 5
+    assert tally.rounds >= 6
     assert tally.faults.total() == FAULTS

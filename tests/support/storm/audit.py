@@ -1,5 +1,6 @@
 """After a storm: where is each row, and did a worker commit that had lost its step?"""
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -43,6 +44,9 @@ class Findings:
 async def audit(server, job):
     """Compare the database with the source of ``job``."""
     found = Findings(rows=job["partitions"] * job["rows"])
+    if job["outside"]:
+        await _outside(server, job, found)
+        return found
     await _rows(server, job, found)
     await _commits(server, job, found)
     await _checkpoints(server, job, found)
@@ -65,6 +69,28 @@ async def _rows(server, job, found):
     innocent = [r for r in aside if not is_bad(r["n"]) and not r["reason"].startswith(_ASIDE)]
     if innocent:
         found.wrong.append(f"good rows in quarantine: {[dict(row) for row in innocent[:3]]}")
+
+
+async def _outside(server, job, found):
+    """At least once: each record under exactly one key, and a key always with the same records."""
+    by_key = {}
+    with open(job["outside"]) as file:
+        for line in file:
+            key, records = json.loads(line)
+            if by_key.setdefault(key, records) != records:
+                found.wrong.append(f"key {key} with other records: {records}")
+    given = Counter(n for records in by_key.values() for n in records)
+    aside = await server.fetch(
+        "SELECT (position #>> '{}')::int AS n, reason FROM seawall.quarantined_records"
+    )
+    given.update(row["n"] for row in aside if row["reason"].startswith(_ASIDE))
+    source = set(range(1, job["rows"] + 1))
+    found.commits = len(by_key)
+    found.lost = len(source - given.keys())
+    found.doubled = sum(count - 1 for count in given.values())
+    bad = Counter(row["n"] for row in aside if is_bad(row["n"]))
+    if bad != Counter(n for n in source if is_bad(n)):
+        found.wrong.append(f"in quarantine: {sorted(bad.items())[:20]}")
 
 
 async def _commits(server, job, found):

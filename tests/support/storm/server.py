@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import uuid
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,10 +45,10 @@ class StormServer:
     """An embedded server with a small disk for the sink's table (where we may mount one)."""
 
     def __init__(self):
-        self._folder = open_folder()
-        self.root = self._folder / "server"
+        self.folder = open_folder()
+        self.root = self.folder / "server"
         self._embedded = EmbeddedServer(self.root)
-        self._disk = self._folder / "disk"
+        self._disk = self.folder / "disk"
         self._starting = asyncio.Lock()
         self.real_disk = False
 
@@ -165,7 +166,7 @@ class StormServer:
             await asyncio.sleep(seconds)
             await self.fetch("DELETE FROM faults")
             return
-        filler = self._disk / "filler"
+        filler = self._disk / f"filler {uuid.uuid4()}"  # two may come at once
         try:
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
                 for _ in range(DISK + 1):
@@ -187,4 +188,4 @@ class StormServer:
         await self._embedded.aclose(wait=True)
         if self.real_disk:
             subprocess.run(["umount", str(self._disk)], check=True)
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)

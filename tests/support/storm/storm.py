@@ -1,10 +1,13 @@
 """Rounds of work, with faults at random moments, each followed by an audit."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+
+import asyncpg
 
 from support.storm.audit import Findings, audit
 from support.storm.faults import KINDS
@@ -19,6 +22,8 @@ EXPECTED = {
     "AdminShutdownError", "CrashShutdownError", "TooManyConnectionsError", "TimeoutError",
 }  # fmt: skip
 
+OUTSIDE = "one step, two processes, a sink outside"
+
 # processes, partitions, partitions at a time in each, batches side by side
 SCENARIOS = {
     "one step, three processes": (3, 1, 1, 1),
@@ -26,6 +31,7 @@ SCENARIOS = {
     "one process, four batches side by side": (1, 1, 1, 4),
     "one step, three processes, four batches side by side": (3, 1, 1, 4),
     "four partitions, two processes, two at a time, three batches each": (2, 4, 2, 3),
+    OUTSIDE: (2, 1, 1, 1),
 }
 
 
@@ -147,20 +153,23 @@ def _bag(rng):
 async def _round(server, tally, name, rng, bag, faults, work, *, keyed):
     processes, partitions, at_a_time, concurrency = SCENARIOS[name]
     await server.make_tables(keyed=keyed)
+    wide = rng.random() < 0.3  # a batch is then more than a COPY sends at once
     job = {
         "run": f"round {tally.rounds}",
         "partitions": partitions,
         "rows": round(work * 9_000 / partitions * (1 if concurrency == 1 else 2)),
-        "size": 20,
+        "size": 40 if wide else 20,
+        "width": 20_000 if wide else 200,
         "concurrency": concurrency,
         "at_a_time": at_a_time,
         "lease": LEASE,
         "pause": 0.03,
+        "outside": str(server.folder / f"sink {tally.rounds}") if name == OUTSIDE else None,
     }
     tally.rounds += 1
     async with Fleet(server, job, processes, EXPECTED) as fleet:
         storm = Storm(server, fleet, rng)
-        await fleet_is_open(server)
+        await begun(server)
         await storm.blow(kind for _, kind in zip(range(faults), bag, strict=False))
         ended = await fleet.ended(90)
         tally.faults += storm.struck
@@ -176,7 +185,11 @@ async def _round(server, tally, name, rng, bag, faults, work, *, keyed):
     tally.findings.add(await audit(server, job))
 
 
-async def fleet_is_open(server):
+async def begun(server):
     """Wait for the first commit: a storm over processes that still import says little."""
-    while not await server.fetch("SELECT FROM commits LIMIT 1"):
+    query = "SELECT FROM seawall.checkpoints WHERE version > 0 LIMIT 1"
+    while True:
+        with contextlib.suppress(asyncpg.UndefinedTableError):
+            if await server.fetch(query):
+                return
         await asyncio.sleep(0.05)

@@ -1,7 +1,8 @@
 """A worker of the storm: one line of JSON says what to do; its last line says how it ended.
 
 Row n is bad (its word breaks the check) where n % 37 == 5. With every batch, in its transaction, a
-row about it goes into ``commits``.
+row about it goes into ``commits``. With a sink outside the database its records go, by the batch's
+key, into a file.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import sys
 import traceback
 
 from seawall import ErrorRecoveryManager
+from seawall.checkpoint import CheckpointStrategy
 
 STEP = "load"
 
@@ -21,13 +23,13 @@ def is_bad(n):
     return n % 37 == 5
 
 
-def rows(partition, total):
-    """A source: ``(partition, n, word)`` after a position; wide, so that the table grows."""
+def rows(partition, total, width):
+    """A source: ``(partition, n, word)`` after a position, with words of so many characters."""
 
     def after(position):
         start = (position or 0) + 1
         return (
-            (partition, n, "bad" if is_bad(n) else f"word {n} ".ljust(200, "."))
+            (partition, n, "bad" if is_bad(n) else f"word {n} ".ljust(width, "."))
             for n in range(start, total + 1)
         )
 
@@ -64,14 +66,38 @@ class Work:
 
         return sink
 
+    def source(self, partition):
+        return rows(partition, self.job["rows"], self.job["width"])
+
+    async def outside(self, cp):
+        """Every batch to a file, a line each, under the batch's key; bad rows are refused by it."""
+        records = _slowly(self.source(0)(cp.position), self.job["pause"])
+        async for batch in cp.batches(records, position=lambda row: row[1]):
+            async with batch.acknowledge() as sink:
+                line = json.dumps([batch.id, [row[1] for row in batch.records]]) + "\n"
+                with open(self.job["outside"], "a") as file:
+                    file.write(line)
+                for index, row in enumerate(batch.records):
+                    if is_bad(row[1]):
+                        sink.reject(index, "the sink refuses it")
+                await asyncio.sleep(random.uniform(0, self.job["pause"]))
+
     async def on(self, cp):
         job, partition = self.job, cp.key.partition
         await cp.for_each(
-            lambda: rows(partition, job["rows"])(cp.position),
+            lambda: self.source(partition)(cp.position),
             self.sink(partition),
             position=lambda row: row[1],
             concurrency=job["concurrency"],
         )
+
+
+async def _slowly(records, pause):
+    """With breaks here and there, so that batches are cut by time."""
+    for record in records:
+        if random.random() < 0.05:
+            await asyncio.sleep(random.uniform(0, pause))
+        yield record
 
 
 async def main(job):
@@ -79,7 +105,11 @@ async def main(job):
     async with ErrorRecoveryManager(job["dsn"], config=config_of(job)) as manager:
         print("open", flush=True)
         options = {"size": random.randint(job["size"] // 2, job["size"] * 2)}
-        if job["partitions"] == 1:
+        if job["outside"]:
+            options["strategy"] = CheckpointStrategy.every_seconds(0.03, rows=options["size"])
+            async with manager.checkpoint(job["run"], STEP, **options) as cp:
+                await work.outside(cp)
+        elif job["partitions"] == 1:
             async with manager.checkpoint(job["run"], STEP, **options) as cp:
                 await work.on(cp)
         else:
