@@ -19,9 +19,10 @@ from seawall.checkpoint.model import (
 )
 from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
-from seawall.errors import CheckpointError, StepHeldError
+from seawall.errors import CheckpointError, DatabaseUnavailableError, StepHeldError
 from seawall.postgres import backends
 from seawall.postgres.database import Database
+from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.names import in_schema
 from seawall.postgres.owner import owner
 from seawall.postgres.step_session import LEASE, PostgresStepSession, StepTiming, is_left_behind
@@ -128,6 +129,7 @@ class PostgresCheckpointStore:
 
         Raises:
             StepHeldError: another worker has it, and it was not to be waited for (any longer).
+            DatabaseUnavailableError: the server can't be reached, or not any more.
             CheckpointError: it was saved in a format that this worker can't read.
         """
         pipeline = pipeline_id or self._pipeline_id
@@ -169,12 +171,17 @@ class PostgresCheckpointStore:
             if isinstance(opened, PostgresStepSession):
                 await backends.end_those_of(opened.state.checkpoint_id, connection)
                 return opened
-        except BaseException:
+        except BaseException as error:
             # Taken, as far as the transaction went, and not handed out.
             if isinstance(opened, PostgresStepSession):
                 await opened.aclose()
             else:
                 await self.database.release(connection)
+            if is_connection_lost(error):
+                raise DatabaseUnavailableError(
+                    f"the connection was lost while step {key.step!r} of run {key.run_id!r} was "
+                    f"being opened: {error}"
+                ) from error
             raise
         await self.database.release(connection)
         return opened
