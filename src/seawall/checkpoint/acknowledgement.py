@@ -44,9 +44,12 @@ class Acknowledgement:
         self._rejected.clear()
         if not batch.issued.announced:
             # Before the sink sees it: a restart must build this very batch again.
-            await ledger.commit(
-                await self._begin(), Part(issued=batch.issued, announced=True, sink_state={})
-            )
+            part = Part(issued=batch.issued, announced=True, sink_state={})
+            try:
+                await ledger.commit(await self._begin(), part)
+            except BaseException:
+                self._owner.ended(batch)
+                raise
         return self
 
     async def __aexit__(
@@ -63,8 +66,9 @@ class Acknowledgement:
         unit = await self._begin()
         try:
             await set_failed_aside(aside, unit, batch, self._rejected.values())
-        except BaseException:
-            await owner.ledger.rollback(unit)
+        except BaseException as failure:
+            await owner.ledger.rollback(unit, failure)
+            owner.ended(batch)
             raise
         try:
             await owner.ledger.commit(

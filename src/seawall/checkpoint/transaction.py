@@ -125,6 +125,7 @@ class BatchTransaction:
             await set_failed_aside(self._aside, unit, self._batch)
         except BaseException as failure:
             await ledger.rollback(unit, failure)
+            self._owner.ended(self._batch)
             raise
         try:
             await ledger.commit(unit, self._part())

@@ -89,8 +89,7 @@ def _cut_at(moment):
 
 
 async def kill_server(storm):
-    await storm.server.kill()
-    return True
+    return await storm.server.kill()
 
 
 async def kill_backend(storm):

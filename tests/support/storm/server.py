@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from seawall.errors import EmbeddedServerError
 from seawall.postgres.embedded import EmbeddedServer, stop
 from support.database import open_folder
 
@@ -50,6 +51,7 @@ class StormServer:
         self._embedded = EmbeddedServer(self.root)
         self._disk = self.folder / "disk"
         self._starting = asyncio.Lock()
+        self._duty = None
         self.real_disk = False
 
     async def start(self):
@@ -64,6 +66,20 @@ class StormServer:
         self.real_disk = self._mount()
         if self.real_disk:
             await self.execute(f"CREATE TABLESPACE small OWNER {ROLE} LOCATION '{self._disk}'")
+        self._duty = asyncio.ensure_future(self._on_duty())
+
+    async def _on_duty(self):
+        """Start a server that has ended, as any service would be: recovery fails on a full disk."""
+        while True:
+            await asyncio.sleep(0.3)
+            async with self._starting:
+                try:
+                    await (await self._connect()).close()
+                except OSError:
+                    with contextlib.suppress(EmbeddedServerError):
+                        await self._embedded.start()
+                except (asyncpg.PostgresError, asyncpg.InterfaceError):
+                    pass  # it is there, and recovering
 
     def _mount(self):
         self._disk.mkdir()
@@ -133,13 +149,16 @@ class StormServer:
     # -- what may happen to it -----------------------------------------------------------------
 
     async def kill(self):
-        """SIGKILL; then whoever is on duty starts it again."""
+        """SIGKILL; then whoever is on duty starts it again. False: it had ended already."""
         async with self._starting:
-            pid = int((self.root / "pgdata" / "postmaster.pid").read_text().split()[0])
-            assert b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            os.kill(pid, signal.SIGKILL)
+            try:
+                pid = int((self.root / "pgdata" / "postmaster.pid").read_text().split()[0])
+                assert b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                return False
             await asyncio.sleep(0.2)
-            await self._embedded.start()
+            return True
 
     async def kill_backend(self, choose):
         """SIGKILL of one worker's backend: the server ends all of them, and recovers."""
@@ -185,6 +204,9 @@ class StormServer:
             await self.fetch(f"ALTER ROLE {ROLE} CONNECTION LIMIT -1")
 
     async def aclose(self):
+        if self._duty is not None:
+            self._duty.cancel()
+            await asyncio.gather(self._duty, return_exceptions=True)
         await self._embedded.aclose(wait=True)
         if self.real_disk:
             subprocess.run(["umount", str(self._disk)], check=True)
