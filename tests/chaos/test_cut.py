@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 
 import asyncpg
 import pytest
@@ -130,6 +131,50 @@ async def test_server_unreachable_for_a_while_is_waited_out(numbers_dsn, proxy):
     report = await stream(through(numbers_dsn, proxy.port), sink)
     assert report.retries >= 1
     await check_ledger(numbers_dsn, 2_000)
+
+
+@pytest.mark.timeout(60)
+async def test_connection_lost_while_a_large_copy_waits_to_send_is_mended(numbers_dsn, proxy):
+    """asyncpg waits for room to write; a connection that is gone never has any."""
+    wide = "w" * 1_000_000
+    blocked = []
+
+    def rows(after):
+        return ((n, f"{n} {wide}") for n in range((after or 0) + 1, 41))
+
+    async def sink(tx, batch):
+        if not blocked:
+            proxy.cut_on = "stall"
+            blocked.append(asyncio.get_running_loop().call_later(1.0, cut))
+        await tx.load("numbers", batch.records)
+
+    def cut():
+        proxy.cut_all()
+        proxy.stalled = False
+
+    dsn = through(numbers_dsn, proxy.port)
+    async with ErrorRecoveryManager(dsn, config=CONFIG, pipeline_id="numbers") as manager:
+        report = await manager.stream(
+            rows, sink, run_id="r", step="load", size=40, position=lambda row: row[0]
+        )
+    assert (report.rows_loaded, report.retries) == (40, 1)
+
+
+async def test_connection_asks_whether_the_other_side_is_there(numbers_dsn, proxy):
+    """A host that vanished sends no reset: only the kernel can find out, if it is told to ask."""
+    dsn = through(numbers_dsn, proxy.port)
+    asked = []
+
+    async def sink(tx, batch):
+        sock = tx.connection._con._transport.get_extra_info("socket")
+        tcp = [getattr(socket, f"TCP_{name}") for name in ("KEEPIDLE", "KEEPINTVL", "KEEPCNT")]
+        asked.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        asked.append([sock.getsockopt(socket.IPPROTO_TCP, name) for name in tcp])
+
+    await stream(dsn, sink, total=10)
+    on, (idle, pause, count) = asked
+    assert on
+    assert idle + pause * count <= 30  # lease_seconds: longer, and its lease would long be lost
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ class FakeUnit:
     def __init__(self, session, batch_id, rejects, sinks):
         self.session, self.store, self.batch_id = session, session.store, batch_id
         self._rejects, self._sinks = rejects, sinks
-        self.outcome = "open"
+        self.outcome, self.lost = "open", None
         self.rows, self.bad = [], []
         self.store.open_units.add(self)
 

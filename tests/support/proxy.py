@@ -16,8 +16,8 @@ class Proxy:
     """Passes bytes on to ``target`` until told otherwise.
 
     Set ``cut_on`` to ``"commit-lost"`` (the server never gets it), ``"commit-answer"`` (it does, and
-    its answer is dropped), or ``"copy"`` (cut in the middle of the next COPY); each works once and is
-    then counted in ``cuts``.
+    its answer is dropped), ``"copy"`` (cut in the middle of the next COPY), or ``"stall"`` (stalled
+    there); each works once and is then counted in ``cuts``.
     """
 
     def __init__(self, target) -> None:
@@ -29,6 +29,10 @@ class Proxy:
         self.cut_at = None  # cut at the message with this number, counted over all connections
         self.deliver = False  # the message at which to cut still reaches the server
         self.refusing = False
+        self.delay = 0.0  # seconds that each message takes, both ways
+        self.stalled = False  # nothing is read on: buffers fill up
+        self.silent = False  # half-open: all is accepted, nothing comes through
+        self._links = set()
         self._writers = set()
 
     async def __aenter__(self):
@@ -47,6 +51,15 @@ class Proxy:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def hear_again(self, linger=0.0):
+        """End the silence: the clients' connections break, the server's after ``linger`` s."""
+        self.silent = False
+        loop = asyncio.get_running_loop()
+        for link in self._links:
+            if link.lost:
+                link.client.transport.abort()
+                loop.call_later(linger, link.server.transport.abort)
+
     async def _connect(self):
         host, port = self._target
         if host.startswith("/"):
@@ -64,9 +77,11 @@ class Proxy:
             return
         self._writers |= {writer, up_writer}
         link = _Link(self, writer, up_writer)
+        self._links.add(link)
         try:
             await asyncio.gather(link.forward(reader), link.back(up_reader))
         finally:
+            self._links.discard(link)
             self._writers -= {writer, up_writer}
             for each in (writer, up_writer):
                 with contextlib.suppress(Exception):
@@ -77,22 +92,35 @@ class _Link:
     def __init__(self, proxy, client, server):
         self.proxy, self.client, self.server = proxy, client, server
         self.deaf = False
+        self.lost = False  # a message has got lost: nothing can come through any more
+
+    async def _passes(self):
+        """Whether the next bytes come through, once they have taken their time."""
+        while self.proxy.stalled:
+            await asyncio.sleep(0.02)
+        if self.proxy.delay:
+            await asyncio.sleep(self.proxy.delay)
+        self.lost |= self.proxy.silent
+        return not self.lost
 
     async def forward(self, reader):
         """Client to server, message by message once the startup packet is through."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readexactly(4)
             length = int.from_bytes(head, "big")
-            self.server.write(head + await reader.readexactly(length - 4))
+            startup = head + await reader.readexactly(length - 4)
+            if await self._passes():
+                self.server.write(startup)
             while True:
                 kind = await reader.readexactly(1)
                 size = await reader.readexactly(4)
                 body = await reader.readexactly(int.from_bytes(size, "big") - 4)
                 if self._cut(kind, body):
                     return
-                self.server.write(kind + size + body)
-                await self.server.drain()
-        if not self.deaf:
+                if await self._passes():
+                    self.server.write(kind + size + body)
+                    await self.server.drain()
+        if not self.deaf and not self.lost:
             self.server.transport.abort()
 
     def _count(self, kind, body):
@@ -134,6 +162,9 @@ class _Link:
             self.server.write(kind + (len(body) + 4).to_bytes(4, "big") + body)
             asyncio.get_running_loop().call_later(0.2, self.client.transport.abort)
             return True
+        if want == "stall" and kind == _COPY_DATA:
+            self._done()
+            self.proxy.stalled = True
         if want == "copy" and kind == _COPY_DATA:
             self._done()
             self.server.write(kind + (len(body) + 4).to_bytes(4, "big") + body[: len(body) // 2])
@@ -149,10 +180,10 @@ class _Link:
     async def back(self, reader):
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if not self.deaf:
+                if await self._passes() and not self.deaf:
                     self.client.write(data)
                     await self.client.drain()
-        if not self.deaf:
+        if not self.deaf and not self.lost:
             self.client.transport.abort()
 
 

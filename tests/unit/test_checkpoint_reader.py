@@ -182,3 +182,26 @@ async def test_reader_generator_loses_nothing_however_fast_it_is_taken(clock):
 
     async with reading(source(), size=700, interval=0.01, clock=clock) as reader:
         assert [n for batch in await drain(reader) for n in batch] == list(range(3000))
+
+
+async def test_reader_of_whole_batches_goes_on_behind_an_empty_one(clock):
+    """An empty page is not the source's end, not even where nothing else is read ahead yet."""
+
+    async def pages():
+        for page in ([1, 2], [], [], [3], []):
+            await asyncio.sleep(1)
+            yield page
+
+    async with reading(pages(), whole=True, clock=clock) as reader:
+        assert await drain(reader) == [[1, 2], [3]]
+
+
+async def test_reader_of_whole_batches_takes_records_back(clock):
+    async with reading([[1, 2, 3], [4, 5], [6]], size=100, whole=True, clock=clock) as reader:
+        assert await reader.take() == [1, 2, 3]
+        reader.give_back([2, 3])
+        assert await reader.take() == [2, 3]
+        assert await reader.more() == [4, 5]
+        reader.give_back([])
+        assert await reader.take() == [6]
+        assert await reader.take() == []

@@ -1,13 +1,14 @@
 """Whether a step is to end before its source does: stopped in order, or taken over by another."""
 
 import logging
+from types import TracebackType
 from typing import Any
 
 from anyio.abc import TaskGroup
 
 from seawall.checkpoint.model import StepKey
 from seawall.checkpoint.reader import Reader
-from seawall.clock import Clock, Timer, call_later
+from seawall.clock import Clock, Timer, call_later, is_being_cancelled
 from seawall.errors import ShutdownError, StaleRunError
 
 _logger = logging.getLogger("seawall.checkpoint")
@@ -99,3 +100,21 @@ class Ending:
         self._is_over = True
         if self._grace is not None:
             self._grace.cancel()
+
+
+async def end_tasks(
+    tasks: TaskGroup,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> bool:
+    """Whether the block ended by nothing but the step's own cancellation."""
+    tasks.cancel_scope.cancel()
+    try:
+        return bool(await tasks.__aexit__(kind, error, trace)) or error is None
+    except BaseExceptionGroup:
+        # A task group wraps the block's own exception; it goes on to the caller as it is. A
+        # cancellation is not its own where a task beside it has failed.
+        if not isinstance(error, Exception) and not is_being_cancelled():
+            raise
+    return False

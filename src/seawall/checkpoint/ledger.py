@@ -111,16 +111,33 @@ class Ledger:
             if isinstance(error, StaleRunError):
                 self._lost(error)
             if unit.outcome == "open":
-                await self.rollback(unit)
+                await self.rollback(unit, error)
+            if not isinstance(error, StaleRunError):
+                self._say_if_lost(unit, error)
             raise
 
-    async def rollback(self, unit: UnitOfWork) -> None:
-        """Undo everything, whoever cancels the caller."""
+    async def rollback(self, unit: UnitOfWork, because: BaseException | None = None) -> None:
+        """Undo everything, whoever cancels the caller.
+
+        Args:
+            unit: an open transaction.
+            because: what the batch failed with.
+
+        Raises:
+            StaleRunError: the batch failed while the step was another worker's already: in a table
+                that the other has loaded, its errors say nothing about the records.
+        """
         try:
             await shield.finish(self._tasks, unit.rollback, self._commit_seconds)
         except TimeoutError:
             # The server ends the transaction by itself; why it was to be undone says more.
             _logger.warning("a rollback took longer than %g s", self._commit_seconds)
+        self._say_if_lost(unit, because)
+
+    def _say_if_lost(self, unit: UnitOfWork, because: BaseException | None) -> None:
+        if isinstance(because, Exception) and unit.lost is not None:
+            self._lost(unit.lost)
+            raise unit.lost from because
 
     async def settle(self) -> None:
         """Find out what became of a COMMIT that was not answered, where there is one."""
@@ -154,8 +171,15 @@ class Ledger:
             if isinstance(error, StaleRunError):
                 self._lost(error)
             if unit.outcome == "open":
-                await self.rollback(unit)
+                await self.rollback(unit, error)
             raise
+
+    async def catch_up(self, lane: Lane) -> None:
+        """Save a watermark that has moved without a commit, where it has."""
+        await self.settle()
+        if self.behind:
+            async with self.transaction(lane):
+                pass
 
     @property
     def behind(self) -> bool:

@@ -62,10 +62,10 @@ class Reader:
 
         Raises whatever the source raised, once all the full batches before it were taken.
         """
+        if self._whole:
+            return await self._next_item()
         if not self._buffer:
             await self._wait_for(1)
-        if self._whole:
-            return self._next_item()
         size = self._size()
         count = self._cut(size)
         if not count and not self._ended:
@@ -80,6 +80,8 @@ class Reader:
 
     async def more(self) -> Sequence[Any]:
         """Whatever comes next, at least one record but at the end."""
+        if self._whole:
+            return await self._next_item()
         if not self._buffer:
             await self._wait_for(1)
         if not self._buffer and self._error is not None:
@@ -88,6 +90,8 @@ class Reader:
 
     def give_back(self, records: Sequence[Any]) -> None:
         """Take back the last of what was given out: it comes next."""
+        if self._whole:
+            records = [records] if records else []
         self._buffer[:0] = records
         self._seen = 0
 
@@ -103,8 +107,12 @@ class Reader:
         self._drained.set()
         return batch
 
-    def _next_item(self) -> Sequence[Any]:
-        while self._buffer:
+    async def _next_item(self) -> Sequence[Any]:
+        while True:
+            if not self._buffer:
+                await self._wait_for(1)
+            if not self._buffer:
+                break
             (item,) = self._give(1)
             most = self._size()
             if not isinstance(item, Sequence) or isinstance(item, str | bytes):
@@ -114,8 +122,8 @@ class Reader:
                 )
             if len(item) > most:
                 item, rest = item[:most], item[most:]
-                self.give_back([rest])
-            if item:
+                self.give_back(rest)
+            if item:  # an empty page is not the source's end
                 return item
         if self._error is not None:
             raise self._error

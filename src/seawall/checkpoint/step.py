@@ -16,7 +16,7 @@ from seawall import shield
 from seawall.checkpoint import signals
 from seawall.checkpoint.batch import Batch, Handler, Transform
 from seawall.checkpoint.batches import Batches
-from seawall.checkpoint.ending import Ending
+from seawall.checkpoint.ending import Ending, end_tasks
 from seawall.checkpoint.keeper import keep_lease, watch
 from seawall.checkpoint.ledger import Ledger, Part
 from seawall.checkpoint.model import Counters, Progress, StepKey, StreamReport
@@ -35,7 +35,7 @@ from seawall.checkpoint.store import (
 from seawall.checkpoint.strategy import BatchSize
 from seawall.checkpoint.tolerance import Tolerance
 from seawall.checkpoint.transaction import BatchContent
-from seawall.clock import SYSTEM_CLOCK, Clock, is_being_cancelled
+from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import CheckpointError, StaleRunError
 from seawall.events import EventBus, LeaseLost, default_bus
@@ -159,41 +159,17 @@ class Step:
             try:
                 await shield.finish(tasks, session.aclose, self._options.commit_seconds)
             finally:
-                was_cut = await self._stop_tasks(tasks, kind, error, trace)
+                was_cut = await end_tasks(tasks, kind, error, trace)
                 current_scope.reset(self._scope_token)
         if was_cut and self._ending.was_cut:
             raise self._ending.cut_off(self.position) from None
 
     async def _give_back(self, session: StepSession, tasks: TaskGroup, *, finished: bool) -> None:
         if finished:
-            await self._catch_up()
+            await self.ledger.catch_up(session.lanes(1)[0])
         if self._ending.lost is None:
             release = functools.partial(session.release, finished=finished)
             await shield.finish(tasks, release, _RELEASE_SECONDS)
-
-    async def _catch_up(self) -> None:
-        await self.ledger.settle()
-        if self.ledger.behind:
-            async with self.transaction():
-                pass
-
-    async def _stop_tasks(
-        self,
-        tasks: TaskGroup,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        """Whether the block ended by nothing but the step's own cancellation."""
-        tasks.cancel_scope.cancel()
-        try:
-            return bool(await tasks.__aexit__(kind, error, trace)) or error is None
-        except BaseExceptionGroup:
-            # A task group wraps the block's own exception; it goes on to the caller as it is. A
-            # cancellation is not its own where a task beside it has failed.
-            if not isinstance(error, Exception) and not is_being_cancelled():
-                raise
-        return False
 
     def _opened(self) -> tuple[StepSession, TaskGroup]:
         session, tasks = self._session, self._tasks

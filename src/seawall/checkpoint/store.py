@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
+from seawall.errors import StaleRunError
 
 Outcome = Literal["open", "rolled back", "committed", "unknown"]
 Upgrade = Callable[[int, Progress], Progress]
@@ -69,6 +70,11 @@ class UnitOfWork(Protocol):
     @property
     def transaction(self) -> Any:
         """What the user's block gets: an asyncpg connection with ``load``."""
+        ...
+
+    @property
+    def lost(self) -> StaleRunError | None:
+        """Known once it is rolled back: the step was another worker's by then."""
         ...
 
     async def quarantine(

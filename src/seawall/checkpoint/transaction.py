@@ -129,7 +129,7 @@ class BatchTransaction:
         ledger = self._owner.ledger
         if error is not None:
             try:
-                await ledger.rollback(unit)
+                await ledger.rollback(unit, error)
             finally:
                 self._owner.ended(self._batch)
             _logger.info("batch %s rolled back: %s", self._batch.id, type(error).__name__)
@@ -182,6 +182,6 @@ async def set_failed_aside(
         return
     try:
         await aside.put(unit, failed, [batch.source_at(each.index) for each in failed])
-    except BaseException:
-        await ledger.rollback(unit)
+    except BaseException as error:
+        await ledger.rollback(unit, error)
         raise

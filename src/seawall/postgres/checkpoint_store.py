@@ -13,16 +13,15 @@ from seawall import process
 from seawall.checkpoint import suspicion
 from seawall.checkpoint.model import (
     Checkpoint,
-    Counters,
     Progress,
-    Span,
     StepKey,
     StepState,
-    Suspicion,
 )
 from seawall.checkpoint.store import OpenRequest, WhenHeld
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7
 from seawall.errors import CheckpointError, DatabaseUnavailableError, StepHeldError
+from seawall.postgres import backends
+from seawall.postgres.checkpoint_rows import checkpoint_of, progress_of, upgraded
 from seawall.postgres.database import Database
 from seawall.postgres.lease import GIVE_BACK, LEASE, is_left_behind
 from seawall.postgres.lost import is_connection_lost
@@ -135,6 +134,7 @@ class PostgresCheckpointStore:
 
         Raises:
             StepHeldError: another worker has it, and it was not to be waited for (any longer).
+            DatabaseUnavailableError: the server can't be reached, or not any more.
             CheckpointError: it was saved in a format that this worker can't read.
         """
         pipeline = pipeline_id or self._pipeline_id
@@ -171,7 +171,15 @@ class PostgresCheckpointStore:
             if not is_connection_lost(error):
                 raise
         # A connection that broke while it lay in the pool is found out by its use.
-        return await self._try(key, request, pipeline)
+        try:
+            return await self._try(key, request, pipeline)
+        except Exception as error:
+            if isinstance(error, DatabaseUnavailableError) or not is_connection_lost(error):
+                raise
+            raise DatabaseUnavailableError(
+                f"the connection was lost while step {key.step!r} of run {key.run_id!r} was being "
+                f"opened: {error}"
+            ) from error
 
     async def _try(
         self, key: StepKey, request: OpenRequest, pipeline: str
@@ -188,6 +196,8 @@ class PostgresCheckpointStore:
                 # Whatever the user's default isolation: behind the lock, the last one's work shows.
                 async with connection.transaction(isolation="read_committed"):
                     taken = await self._take(connection, key, request, pipeline)
+                if isinstance(taken, tuple):
+                    await backends.end_those_of(taken[0].checkpoint_id, connection)
             except BaseException:
                 if isinstance(taken, tuple):
                     await self._give_back(taken[0])
@@ -244,7 +254,7 @@ class PostgresCheckpointStore:
             holder = await self._holder(connection, key)
             if holder is not None:
                 return holder
-        progress = _upgraded(key, request, row["state_version"], _progress(row))
+        progress = upgraded(key, request, row["state_version"], progress_of(row))
         plan = suspicion.plan(row["starts_without_commit"] + 1, progress.suspicion, request.size)
         suspected = plan.suspicion
         await connection.execute(
@@ -327,72 +337,3 @@ class PostgresCheckpointStore:
         async with self.database.acquire() as connection:
             rows = await connection.fetch(query, run_id, step, since)
         return {row["partition"] for row in rows}
-
-
-def checkpoint_of(row: Any) -> Checkpoint:
-    """A row with the columns of ``checkpoints``."""
-    return Checkpoint(
-        checkpoint_id=row["checkpoint_id"],
-        run_id=row["run_id"],
-        step=row["step"],
-        partition=row["partition"],
-        position=decoded(row["position"]),
-        checkpoint_data=decoded(row["checkpoint_data"]),
-        counters=_counters(row),
-        status=row["status"],
-        updated_at=row["updated_at"],
-        version=row["version"],
-        state_version=row["state_version"],
-    )
-
-
-def _upgraded(key: StepKey, request: OpenRequest, saved: int, progress: Progress) -> Progress:
-    if saved == request.state_version:
-        return progress
-    what = f"step {key.step!r} of run {key.run_id!r} was saved with state_version {saved}"
-    if saved > request.state_version:
-        raise CheckpointError(
-            f"{what}, newer than this worker's {request.state_version}: run the newer release"
-        )
-    if request.upgrade is None:
-        if progress.position is None and not progress.ahead and not progress.sink_state:
-            return progress  # nothing saved yet
-        raise CheckpointError(
-            f"{what}, this worker's is {request.state_version}: pass upgrade=(version, progress) "
-            "-> progress"
-        )
-    upgraded = request.upgrade(saved, progress)
-    if not isinstance(upgraded, Progress):
-        raise CheckpointError(f"{what}: upgrade returned {upgraded!r:.80}, not a Progress")
-    return upgraded
-
-
-def _progress(row: Any) -> Progress:
-    size = row["suspect_size"]
-    return Progress(
-        position=decoded(row["position"]),
-        ahead=tuple(
-            Span(first=first, last=last, done=done)
-            for first, last, done in decoded(row["ahead"]) or ()
-        ),
-        counters=_counters(row),
-        sink_state=decoded(row["sink_state"]) or {},
-        suspicion=None
-        if size is None
-        else Suspicion(size=size, rows=row["suspect_rows"], deaths=row["suspect_deaths"]),
-    )
-
-
-def _counters(row: Any) -> Counters:
-    return Counters(
-        row["read_count"],
-        row["write_count"],
-        row["skip_count"],
-        row["batch_count"],
-        row["retry_count"],
-    )
-
-
-def decoded(text: str | None) -> Any:
-    """What the codec made ``text`` of."""
-    return None if text is None else codec.decode(text)

@@ -21,7 +21,7 @@ from seawall.errors import (
     SeawallError,
     UnsupportedServerError,
 )
-from seawall.postgres.lost import is_connection_lost, terminate
+from seawall.postgres.lost import is_connection_lost, keep_alive, terminate, wake_writers
 from seawall.postgres.migrate import OLDEST_VERSION, migrate
 
 if TYPE_CHECKING:
@@ -147,9 +147,15 @@ class Database:
                 max_size=self._config.pool_size,
                 timeout=self._config.connect_timeout,
                 server_settings={"application_name": "seawall"},
+                init=self._prepare,
             )
         except Exception as error:
             raise self._explain(error) from error
+
+    async def _prepare(self, connection: Any) -> None:
+        """A new connection of our own pool: a lost one must be noticed."""
+        wake_writers(connection)
+        keep_alive(connection, self._config.lease_seconds)
 
     def _options(self) -> dict[str, Any]:
         return {"dsn": self._dsn} if self._server is None else self._server.connect_kwargs()
@@ -207,6 +213,12 @@ class Database:
             NotStartedError: the database isn't started.
             DatabaseUnavailableError: the server can't be reached.
         """
+        connection = await self._acquired()
+        if self._own_pool is not None:
+            wake_writers(connection)  # those of our own pool were prepared when they were made
+        return connection
+
+    async def _acquired(self) -> Any:
         if self._pool is None:
             raise NotStartedError(
                 "the database is not started: do this inside `async with manager:`"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from seawall.checkpoint.model import Checkpoint, StepKey
 from seawall.errors import CheckpointError, StepHeldError
 from seawall.postgres import audit
-from seawall.postgres.checkpoint_store import checkpoint_of
+from seawall.postgres.checkpoint_rows import checkpoint_of
 from seawall.postgres.database import Database
 from seawall.postgres.lease import is_left_behind
 from seawall.postgres.names import in_schema

@@ -1,6 +1,8 @@
 """Which errors mean that the connection, and not the work, has failed."""
 
 import contextlib
+import socket
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -39,3 +41,44 @@ def terminate(connection: Any) -> None:
     """End the connection without a word; the server rolls back what was open."""
     with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class _WakesWriters:
+    """Equal to another one of the same connection, so that it is called once."""
+
+    protocol: Any
+
+    def __call__(self, _connection: object) -> None:
+        self.protocol.resume_writing()
+
+
+def wake_writers(connection: Any) -> None:
+    """Let a COPY that waits for room to send see that the connection is gone.
+
+    asyncpg's waits for the transport to say that it may write again, and that of a lost connection
+    never does: the worker would hang for good, and keep its lease. Woken, it comes to the error.
+    """
+    connection.add_termination_listener(_WakesWriters(connection._protocol))  # noqa: SLF001
+
+
+def keep_alive(connection: Any, seconds: float) -> None:
+    """Let the kernel find out within about ``seconds`` that the other side is gone.
+
+    Without it a statement on a connection whose host, or whose way, has vanished is waited for as
+    long as the process lives: libpq asks for keepalives, asyncpg doesn't.
+    """
+    sock = connection._transport.get_extra_info("socket")  # noqa: SLF001
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    pause = max(1, round(seconds / 6))
+    wanted = {  # by name: not every system has each
+        "TCP_KEEPIDLE": max(1, round(seconds / 2)),  # a silence after which it is asked
+        "TCP_KEEPINTVL": pause,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": max(1000, round(seconds * 1000)),  # for what was sent, in milliseconds
+    }
+    for name, value in wanted.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,12 +1,14 @@
 """An opened step on PostgreSQL: its connections, its batches' transactions, its lease."""
 
-import weakref
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from uuid import UUID
+
+import anyio
 
 from seawall.checkpoint.model import Progress, Rejection, StepKey, StepState
-from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects, StateOfSinks
 from seawall.clock import MACHINE_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import (
@@ -15,14 +17,13 @@ from seawall.errors import (
     InvalidConfigError,
     StaleRunError,
 )
-from seawall.postgres import quarantine_store
+from seawall.postgres import backends, quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.history import History
+from seawall.postgres.lane import PostgresLane
 from seawall.postgres.lease import RENEW, open_here
-from seawall.postgres.loading.loader import Loader
-from seawall.postgres.lost import is_closed, is_connection_lost, terminate
+from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.names import in_schema
-from seawall.postgres.transaction import Transaction
 from seawall.quarantine import codec
 from seawall.quarantine.payload import PLAIN, PayloadForm
 
@@ -39,6 +40,8 @@ WHERE checkpoint_id = $1 AND fence = $2 AND version = $3
 
 # The lock waits for a backend that may still be committing.
 _SETTLE = "SELECT fence, version FROM {schema}.checkpoints WHERE checkpoint_id = $1 FOR UPDATE"
+
+_FENCE = "SELECT fence FROM {schema}.checkpoints WHERE checkpoint_id = $1"
 
 _RELEASE = """
 WITH released AS (
@@ -57,6 +60,7 @@ WHERE checkpoint_id = $1 AND fence = $2
 """
 
 _SETTLE_FOR, _SETTLE_PAUSE = 60.0, 0.1  # seconds to wait for the server after a lost COMMIT
+_ASK_SECONDS = 2.0
 _SINK_STATE_LIMIT = 65_536  # bytes: it is written with every batch
 
 
@@ -75,9 +79,8 @@ class StepTiming:
     def __post_init__(self) -> None:
         Range(float, 1).check("lease_seconds", self.lease_seconds)
 
-    @property
-    def begin(self) -> str:
-        """The statements that start a batch's transaction.
+    def begin(self, checkpoint_id: UUID) -> str:
+        """The statements that start a transaction of a batch of the step.
 
         READ COMMITTED whatever the user's default: the position is saved by each lane, and a
         snapshot older than another's save could not save its own. A worker frozen inside it must
@@ -87,7 +90,8 @@ class StepTiming:
         """
         return (
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = "
-            f"{int(self.lease_seconds * 1000)}; SET CONSTRAINTS ALL IMMEDIATE"
+            f"{int(self.lease_seconds * 1000)}; SET CONSTRAINTS ALL IMMEDIATE; "
+            f"SET LOCAL application_name = '{backends.name_of(checkpoint_id)}'"
         )
 
 
@@ -111,6 +115,7 @@ class PostgresStepSession:
         self.set_aside_first = set_aside_first
         self._form = form
         self._pipeline_id, self._key, self._clock = pipeline_id, key, clock
+        self.begin = timing.begin(state.checkpoint_id)
         self._version = state.version
         self._save = in_schema(_SAVE, database.schema)
         self._lanes = [PostgresLane(self, connection)]
@@ -219,6 +224,21 @@ class PostgresStepSession:
             raise self._stale()
         self._renewed_at = self._clock.monotonic()
 
+    async def lost(self, connection: Any = None) -> StaleRunError | None:
+        """Whether another worker has the step by now.
+
+        Args:
+            connection: one to ask on; None, where it has been lost: another one is looked for.
+        """
+        if connection is None:
+            with contextlib.suppress(Exception), anyio.move_on_after(_ASK_SECONDS):
+                async with self.database.spare() as another:
+                    return await self.lost(another)
+            return None  # the next batch, or the lease's renewal, finds out
+        query = in_schema(_FENCE, self.database.schema)
+        fence = await connection.fetchval(query, self.state.checkpoint_id)
+        return None if fence == self.state.fence else self._stale()
+
     async def attempt(self) -> None:
         connection = await self._lanes[0].usable()
         query, state = in_schema(_ATTEMPT, self.database.schema), self.state
@@ -277,117 +297,6 @@ class PostgresStepSession:
             f"{key.partition}); this one's fence {self.state.fence} is old, and its batch was "
             "rolled back"
         )
-
-
-class PostgresLane:
-    """One connection of a step, replaced when it breaks, and what its loads have met."""
-
-    def __init__(self, session: PostgresStepSession, connection: Any) -> None:
-        self._session, self._connection = session, connection
-        self._loader = Loader()
-        # Weakly: it knows its batch, whose records are to be freed as soon as it is done.
-        self._unit: weakref.ref[PostgresUnitOfWork] | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no batch is at work."""
-        unit = None if self._unit is None else self._unit()
-        return unit is None or unit.outcome != "open"
-
-    async def begin(
-        self, batch_id: str, rejects: Rejects, sinks: StateOfSinks
-    ) -> "PostgresUnitOfWork":
-        session, connection = self._session, await self.usable()
-        transaction = Transaction(
-            connection,
-            session.timing.begin,
-            self._loader,
-            rejects,
-            session.state.fence,
-            sinks,
-            session.database.schema,
-        )
-        try:
-            await transaction.begin()
-        except BaseException:
-            # Begun or not: a next one on this connection would be a mere savepoint of it.
-            terminate(connection)
-            raise
-        unit = PostgresUnitOfWork(session, transaction, batch_id)
-        self._unit = weakref.ref(unit)
-        return unit
-
-    async def usable(self) -> Any:
-        """The lane's connection; a new one in the place of one that broke."""
-        connection, database = self._connection, self._session.database
-        if connection is not None and (is_closed(connection) or connection.is_in_transaction()):
-            self._connection = None
-            terminate(connection)
-            await database.release(connection)
-        if self._connection is None:
-            self._connection = await database.connect()
-        return self._connection
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._session.database.release(connection)
-
-
-class PostgresUnitOfWork:
-    """One batch's transaction on a lane's connection."""
-
-    def __init__(
-        self, session: PostgresStepSession, transaction: Transaction, batch_id: str
-    ) -> None:
-        self._session, self._batch_id = session, batch_id
-        self.transaction = transaction
-        self.outcome: Outcome = "open"
-
-    async def quarantine(
-        self, rejections: Sequence[Rejection], payloads: Sequence[Any], positions: Sequence[Any]
-    ) -> None:
-        await self._session.quarantine(
-            self.transaction.connection, self._batch_id, rejections, payloads, positions
-        )
-
-    async def commit(self, progress: Progress) -> None:
-        try:
-            await self.transaction.flush()
-            await self._session.save(self.transaction.connection, progress)
-        except BaseException:
-            await self.rollback()
-            raise
-        try:
-            await self.transaction.commit()
-        except Exception as error:
-            if is_connection_lost(error):
-                self._unknown()
-                raise CommitUnknownError(str(error)) from error
-            await self.rollback()
-            raise
-        except BaseException:  # cut off by its time limit: nobody else cancels it
-            self._unknown()
-            raise CommitUnknownError from TimeoutError("COMMIT was not answered in time")
-        self.outcome = "committed"
-        self._session.saved()
-
-    def _unknown(self) -> None:
-        self.outcome = "unknown"
-        terminate(self.transaction.connection)
-
-    async def rollback(self) -> None:
-        self.outcome = "rolled back"
-        connection = self.transaction.connection
-        if is_closed(connection):
-            return
-        try:
-            await self.transaction.rollback()
-        except BaseException as error:
-            # Whatever state it is in, ending the connection rolls back.
-            terminate(connection)
-            if not isinstance(error, Exception):  # cut off by its time limit
-                raise
 
 
 async def _rows(connection: Any, query: str, values: Sequence[object]) -> Sequence[Any]:

@@ -1,0 +1,1 @@
+"""A storm: workers at one run while processes, connections, disk and server fail at random."""
