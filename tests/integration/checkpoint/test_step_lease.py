@@ -328,3 +328,19 @@ async def test_lease_and_connections_are_given_back_whenever_an_opening_is_cance
         assert ended
         await asyncio.sleep(0.1)  # what was cancelled in asyncpg's hands comes back by itself
         assert pool.get_idle_size() == pool.get_size()
+
+
+@pytest.mark.parametrize("column", ["fence", "version"])
+async def test_fence_alone_refuses_the_save(make_manager, connection, ledger, numbers, column):
+    """With no keeper to notice and no backend ended: the save's own condition."""
+    async with make_manager(lease_seconds=600) as manager:
+        async with manager.checkpoint("r", "load") as cp:
+            batches = cp.batches(numbers(20)(None), size=10, position=lambda row: row[0])
+            batch = await anext(batches)
+            with pytest.raises(StaleRunError):
+                async with batch.transaction() as tx:
+                    await tx.load("numbers", batch.records)
+                    await connection.execute(
+                        f"UPDATE seawall.checkpoints SET {column} = {column} + 1"
+                    )
+    await ledger.check(0)
