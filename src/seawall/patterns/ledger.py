@@ -6,7 +6,7 @@ from seawall.patterns.grouping import Shape
 from seawall.patterns.reading import VARIABLE, Reading
 from seawall.patterns.values import TopValues
 
-_ALL_UNTIL = 8  # observations of a shape whose values are all looked at
+_ALL_UNTIL = 4  # observations of a shape whose values are all looked at
 _EVERY = 16  # of the later ones, one in so many
 _STORM = 4096  # observations after which
 _EVERY_IN_STORM = 256  # one in so many is

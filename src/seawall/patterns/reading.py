@@ -50,8 +50,9 @@ def read_message(message: str) -> Reading:
     """Read a message that has been ``shortened``."""
     values: list[str] = NUMBERS.findall(message)
     text = NUMBERS.sub(MARK, message)
-    for rule in RULES:
-        text, values = _hide(rule, text, values)
+    for needed, rule in RULES:
+        if needed in text:
+            text, values = _hide(rule, text, values)
     return _tokens(text, values)
 
 

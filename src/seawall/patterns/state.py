@@ -64,7 +64,9 @@ def _dump_tally(tally: Tally) -> dict[str, Any]:
         "count": tally.count,
         "first": tally.first,
         "last": tally.last,
-        "values": [sorted(values.weights.items()) for values in tally.values],
+        "values": [
+            [list(pair) for pair in sorted(values.weights.items())] for values in tally.values
+        ],
     }
 
 
