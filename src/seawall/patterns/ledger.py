@@ -19,15 +19,17 @@ class Tally:
         count: exact.
         first, last: seconds since the epoch as the caller gave them, None where none were given.
         values: of each variable of the shape; each sample weighs as much as it stands for.
+        spaced: the least of its messages' (see ``Reading``); None before the first.
     """
 
-    __slots__ = ("count", "first", "last", "shape", "values")
+    __slots__ = ("count", "first", "last", "shape", "spaced", "values")
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.count = 0
         self.first: float | None = None
         self.last: float | None = None
+        self.spaced: int | None = None
         self.values = [TopValues() for token in shape.tokens if token == VARIABLE]
 
     def see(self, at: float | None) -> int:
@@ -46,16 +48,25 @@ class Tally:
         if self.last is None or at > self.last:
             self.last = at
 
+    def lay_out(self, spaced: int | None) -> None:
+        if spaced is not None and (self.spaced is None or spaced < self.spaced):
+            self.spaced = spaced
+
     def sample(self, reading: Reading, weight: int) -> None:
         for values, text in zip(self.values, reading.values_for(self.shape.tokens), strict=True):
             values.add(text, weight)
 
-    def take(self, other: "Tally") -> None:
-        """Add what was counted for a shape that this one covers."""
+    def count_as(self, other: "Tally") -> None:
+        """Add what was counted for another shape, without its values."""
         self.count += other.count
         for at in (other.first, other.last):
             if at is not None:
                 self.seen_at(at)
+
+    def take(self, other: "Tally") -> None:
+        """Add what was counted for a shape that this one covers."""
+        self.count_as(other)
+        self.lay_out(other.spaced)
         for mine, theirs in zip(self.values, other.values_for(self.shape.tokens), strict=True):
             for text, weight in theirs.weights.items():
                 mine.add(text, weight)
@@ -72,6 +83,7 @@ class Tally:
         """The same on an equal shape of another grouping."""
         copy = Tally(shape)
         copy.count, copy.first, copy.last = self.count, self.first, self.last
+        copy.spaced = self.spaced
         copy.values = [values.copy() for values in self.values]
         return copy
 

@@ -23,10 +23,11 @@ def patterns_of(grouping: Grouping, ledgers: Iterable[Ledger]) -> list[ErrorPatt
 def _pattern(root: Shape, shapes: list[Shape], tallies: list[Tally]) -> ErrorPattern:
     template = joined(shapes)
     times = [at for tally in tallies for at in (tally.first, tally.last) if at is not None]
+    spaced = min((tally.spaced for tally in tallies if tally.spaced is not None), default=0)
     places = zip(*(tally.values_for(template) for tally in tallies), strict=True)
     return ErrorPattern(
         pattern_id=root.pattern_id,
-        error_message_pattern=render(template),
+        error_message_pattern=render(template, spaced),
         frequency=sum(tally.count for tally in tallies),
         error_type=root.error_type,
         first_seen=min(times, default=None),

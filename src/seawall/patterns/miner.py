@@ -85,6 +85,7 @@ class PatternMiner:
         if tally is None:
             reading = _read(message, fingerprint)
             tally = self._tally(error_type, reading)
+            tally.lay_out(reading.spaced)
             self._remember(recent, tally)
         self._own.observed += 1
         weight = tally.see(at)
@@ -201,7 +202,8 @@ class PatternMiner:
 def _read(message: str, fingerprint: str | None) -> Reading:
     reading = read_message(message)
     if fingerprint is not None and says_nothing(reading.tokens):
-        return Reading((*reading.tokens, "at", fingerprint), reading.values)
+        tokens = (*reading.tokens, "at", fingerprint)
+        return Reading(tokens, reading.values, reading.spaced | 3 << len(reading.tokens))
     return reading
 
 

@@ -12,8 +12,6 @@ _MOST_TOKENS = 128
 _LONGEST_TOKEN = 128
 _LONGEST_VALUE = 64
 _BRACKETS = frozenset("()[]{}\"'")
-_NO_SPACE_BEFORE = frozenset(",;:)]}=>")
-_NO_SPACE_AFTER = frozenset("([{=<")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +21,13 @@ class Reading:
     Attributes:
         tokens: constant words and punctuation, ``VARIABLE`` for each value.
         values: the text of each ``VARIABLE``, in order.
+        spaced: a bit for each token, the lowest for the first, set where a space stands before it.
+            Messages that differ in this only have one template.
     """
 
     tokens: tuple[str, ...]
     values: tuple[str, ...]
+    spaced: int = 0
 
     def values_for(self, template: tuple[str, ...]) -> list[str]:
         """The text at each variable of a template that covers this message."""
@@ -63,17 +64,15 @@ def says_nothing(tokens: tuple[str, ...]) -> bool:
 
 def is_word(token: str) -> bool:
     """Whether the token is constant and more than punctuation."""
-    return token != VARIABLE and any(map(str.isalnum, token))
+    return token != VARIABLE and (token.isalnum() or any(map(str.isalnum, token)))
 
 
-def render(tokens: tuple[str, ...]) -> str:
-    """The template as text; spaces are set as is usual, since messages may differ in them."""
-    text = ""
-    for token in tokens:
-        tight = not text or token in _NO_SPACE_BEFORE or text[-1] in _NO_SPACE_AFTER
-        # Variables end in ">" too: only a bare "<" pulls the next token close.
-        text += token if tight else f" {token}"
-    return text
+def render(tokens: tuple[str, ...], spaced: int) -> str:
+    """The template as text."""
+    return "".join(
+        f" {token}" if position and spaced >> position & 1 else token
+        for position, token in enumerate(tokens)
+    )
 
 
 def _hide(rule: re.Pattern[str], text: str, values: list[str]) -> tuple[str, list[str]]:
@@ -108,10 +107,15 @@ def _filled(text: str, values: list[str]) -> str:
 def _tokens(text: str, values: list[str]) -> Reading:
     tokens: list[str] = []
     texts: list[str] = []
-    used = 0
+    used = spaced = 0
+    after_space = False
     for piece in PIECES.split(text):
-        if not piece:
+        if not piece or piece.isspace():
+            after_space = after_space or bool(piece)
             continue
+        if after_space:
+            spaced |= 1 << len(tokens)
+            after_space = False
         marks = piece.count(MARK)
         if not marks:
             tokens.append(piece[:_LONGEST_TOKEN])
@@ -126,7 +130,8 @@ def _tokens(text: str, values: list[str]) -> Reading:
             tokens.append(VARIABLE)
         texts.append(value[:_LONGEST_VALUE])
     kept = tuple(tokens[:_MOST_TOKENS])
-    return Reading(kept, tuple(texts[: kept.count(VARIABLE)]))
+    spaced &= (1 << len(kept)) - 1
+    return Reading(kept, tuple(texts[: kept.count(VARIABLE)]), spaced)
 
 
 def _joins(token: str) -> bool:

@@ -15,7 +15,7 @@ _EDGES = r"\s=,;:()\[\]{}\"'`|<>"
 NUMBERS = re.compile(
     rf"(?<![^{_EDGES}])[^{_EDGES}\d]*+(?:\d[^{_EDGES}]*+|(?<=[A-Za-z])://[^\s'\")\]>]+)"
 )
-PIECES = re.compile(r"([=:,;()\[\]{}\"'|<>])|\s+")
+PIECES = re.compile(r"([=:,;()\[\]{}\"'|<>]|\s+)")
 
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? "
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"

@@ -60,6 +60,7 @@ def _dump_tally(tally: Tally) -> dict[str, Any]:
     return {
         "error_type": shape.error_type.value if shape.error_type else None,
         "tokens": list(shape.tokens),
+        "spaced": None if tally.spaced is None else f"{tally.spaced:x}",
         "absorbs": shape.absorbs,
         "count": tally.count,
         "first": tally.first,
@@ -74,5 +75,6 @@ def _load_tally(item: Mapping[str, Any], grouping: Grouping) -> Tally:
     error_type = None if item["error_type"] is None else ErrorType(item["error_type"])
     tally = Tally(grouping.add(error_type, tuple(item["tokens"]), absorbs=item["absorbs"]))
     tally.count, tally.first, tally.last = item["count"], item["first"], item["last"]
+    tally.spaced = None if item["spaced"] is None else int(item["spaced"], 16)
     tally.values = [TopValues(dict(pairs)) for pairs in item["values"]]
     return tally
