@@ -55,6 +55,10 @@ def test_grouping_punctuation_is_no_word_that_varies():
     assert len(grouped([f"the end of it {sign}" for sign in "!?.:;,-"])) == 7
 
 
+def test_grouping_names_of_values_stay_apart():
+    assert len(grouped([f"the environment has {name} = <*>" for name in NAMES])) == 26
+
+
 def test_grouping_error_types_have_nothing_in_common():
     grouping = Grouping()
     tokens = ("cannot", "find", "the", VARIABLE, "table")

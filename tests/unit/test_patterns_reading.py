@@ -23,10 +23,15 @@ from seawall.patterns.rules import RULES
         (r"file C:\Data\in.csv, flags", "file <*>, flags", (r"C:\Data\in.csv",)),
         ("GET https://a.b/c?d=e failed", "GET <*> failed", ("https://a.b/c?d=e",)),
         ("mail to ann.lee@x.org bounced", "mail to <*> bounced", ("ann.lee@x.org",)),
+        ("at Wed Jul 06 10:45:50 PDT 2005 ok", "at <*> ok", ("Wed Jul 06 10:45:50 PDT 2005",)),
         ("on Sat, Jun 3 12:00:01 2023 UTC", "on <*> UTC", ("Sat, Jun 3 12:00:01 2023",)),
         ('column "price" is null', "column <*> is null", ('"price"',)),
         ("can't find 'x y' it's gone", "can't find <*> it's gone", ("'x y'",)),
         ("session for user ann from here", "session for user <*> from here", ("ann",)),
+        ("user deleted by admin 3", "user deleted by admin <*>", ("3",)),
+        ("card 5c:ab:15:4c:de:ff up", "card <*> up", ("5c:ab:15:4c:de:ff",)),
+        ("from fe80::dead:beef%en0 at", "from <*> at", ("fe80::dead:beef%en0",)),
+        ("status:bad:face", "status:bad:face", ()),
         ("check pass; user unknown", "check pass; user unknown", ()),
         ("ok= true, id=7", "ok= <*>, id=<*>", ("true", "7")),
         ("got Order{id=7, Item{name=x}} twice", "got <*> twice", ("Order{id=7, Item{name=x}}",)),
@@ -104,7 +109,7 @@ def test_read_message_hostile_repetition_costs_time_in_proportion(piece):
 def test_rules_every_one_finds_something():
     """A rule that no message needs would be dead weight."""
     messages = [
-        "Mon Jan 3 12:00", "a@b.cd", "/a/b", "C:\\x", "db.internal", '"a"', "'a'", "`a`", '"GET /"', "A{}",
+        "Mon Jan 3 12:00", "a1:bc:de:f0:11:22", "a@b.cd", "/a/b", "C:\\x", "db.internal", '"a"', "'a'", "`a`", '"GET /"', "A{}",
         "<a.B object at 0x1>", "user bob", "3 ms", "=true", "abcdefab", "1.2.3.4 ()",
     ]  # fmt: skip
     from seawall.patterns.rules import MARK, NUMBERS

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 
 from seawall.classification import ErrorType
 from seawall.patterns.reading import VARIABLE, is_word
@@ -78,8 +79,8 @@ def _places(shape: Shape) -> Iterator[tuple[int, int, int]]:
     if words < 2:  # nothing would be left
         return
     usual = _ENOUGH_IN_SHORT if words - 1 < _SHORT else _ENOUGH
-    for position, token in enumerate(shape.tokens):
-        if is_word(token):
+    for position, (token, following) in enumerate(pairwise((*shape.tokens, ""))):
+        if following != "=" and is_word(token):  # what stands before "=" is the name of a value
             general = shape.key - _part(position, token) + _part(position, VARIABLE)
             yield position, general & _64_BITS, usual if position else _ENOUGH_AT_START
 

@@ -19,16 +19,16 @@ PIECES = re.compile(r"([=:,;()\[\]{}\"'|<>]|\s+)")
 
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? "
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_ZONE = r" [A-Z]{2,3}T?\b"
 _TOP_LEVEL = (
     r"(?:com|net|org|edu|gov|mil|int|io|info|biz|local|localdomain|internal|lan|arpa|[a-z]{2})"
 )
 _VERBS = r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)"
 # Before a quotation: not an exception that prints its message, unless that is a word or two.
 _NAMED = r"(?<!\w)(?:(?<!Error\()(?<!Exception\()|(?=['\"][^\s'\"]*+ ?[^\s'\"]*+['\"]))"
-_ANNOUNCED = (
-    r"\b(?:[Uu]ser(?:name| name)?|[Ll]ogin|[Aa]ccount|[Rr]ole) "
-    r"(?!(?:is|was|not|has|name|request|unknown)\b)([\w.$@\0-]+)"
-)
+# A user's name, where it is one: not "user deleted by", "user input in".
+_NO_NAME = r"(?:is|was|not|has|can|name|id|input|data|code|error|agent|request|unknown|\w+ed)"
+_USER = rf"\b[Uu]ser(?:name| name)? (?!{_NO_NAME}\b)([\w.$@\0-]+)"
 _OBJECT = r"\b[A-Z]\w*+\{[^{}]*\}"
 
 # In this order: what is inside another value (a host in an address) is looked for after it. With
@@ -39,7 +39,12 @@ RULES = tuple(
         # Dates in words; digits are marks by now.
         (
             MARK,
-            rf"\b(?:{_DAY}(?=\0)|(?:{_DAY})?{_MONTH} +\0(?: +\0)*(?: [A-Z]{{2,3}}T?\b(?= +\0))?)",
+            rf"\b(?:{_DAY}(?=\0)|(?:{_DAY})?{_MONTH} +\0(?:[ :.,]+\0)*(?:{_ZONE}(?= +\0))?)",
+        ),
+        # Addresses of network cards and of IPv6, in which some of the numbers have letters only.
+        (
+            ":",
+            r"(?<![\w:])(?=[a-fA-F:]*\0)(?:(?:\0|[a-fA-F]{1,4})?:){2,15}(?:\0|[a-fA-F]{1,4})?(?![\w:])",
         ),
         # Mail addresses, paths, host names.
         ("@", r"(?<![\w.+\0-])[\w.+\0-]++@[\w\0-]++(?:\.[\w\0-]++)+"),
@@ -56,12 +61,12 @@ RULES = tuple(
         ("{", _OBJECT),
         ("{", _OBJECT),
         (" object at ", r"<\w[\w.]*+ object at \0>"),
-        # Names after the words that announce them.
-        (" ", rf"{_ANNOUNCED}(?= (?:from|by|on|at|for|in)\b|$|[,:;)\]]| \[)"),
+        # Names of users after that word.
+        (" ", rf"{_USER}(?= (?:from|by|on|at|for|in)\b|$|[,:;)\]]| \[)"),
         # A number and the short form of its unit; a unit in full is a word like others.
         (
             MARK,
-            r"[<>~]?\0 ?(?:[KMGTP]i?B|[KMG]B/s|[kMG]?Hz|[KMG]bps|ms|msecs?|us|ns|secs?|%)(?!\w)",
+            r"[<>~]?\0 ?(?:[KMGTP]i?B|[KMG]B/s|[kMG]?Hz|[KMG]bps|ms|msecs?|us|ns|secs?|%)(?![\w-])",
         ),
         ("", r"[=:]\s*+(true|false|null|nil|none|True|False|None|NULL)\b"),
         ("", r"\b[a-f]{8,}\b"),  # hexadecimal, by chance without a digit
