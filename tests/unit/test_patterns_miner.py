@@ -179,6 +179,19 @@ def test_observe_exception_without_words_goes_by_its_stack(message):
     assert fingerprint in miner.patterns()[0].error_message_pattern
 
 
+def test_observe_wordless_messages_of_many_stacks_stay_apart():
+    for most in (64, 5_000):
+        miner = PatternMiner(max_templates=most)
+        for n in range(60):
+            miner.observe("'id'", fingerprint=f"1:{n:x}")
+            miner.observe("", fingerprint=f"1:{n:x}")
+        miner.observe("one more message")
+
+        assert sum(pattern.frequency for pattern in miner.patterns()) == 121
+        assert not any(p.error_message_pattern in ("<*> at <*>", "<*>") for p in miner.patterns())
+    assert len(miner.patterns()) == 121
+
+
 def test_observe_exception_lone_member_of_groups_is_the_member():
     miner = PatternMiner()
     member = ValueError("bad price 7")

@@ -102,8 +102,7 @@ class PatternMiner:
         """
         exc = lone_member(exc)
         message = _text_of(exc)
-        wordless = says_nothing(read_message(shortened(message)).tokens)
-        fingerprint = stack_fingerprint(exc) if wordless else None
+        fingerprint = stack_fingerprint(exc) if self._is_wordless(message, error_type) else None
         return self.observe(message, error_type=error_type, at=at, fingerprint=fingerprint)
 
     def match(
@@ -160,6 +159,11 @@ class PatternMiner:
         miner._own = miner._ledgers[miner.worker]
         return miner
 
+    def _is_wordless(self, message: str, error_type: ErrorType | None) -> bool:
+        message = shortened(message)
+        known = self._recent.get((NUMBERS.sub(MARK, message), error_type, None))
+        return says_nothing(known.shape.tokens if known else read_message(message).tokens)
+
     def _tally(self, error_type: ErrorType | None, reading: Reading) -> Tally:
         known = self._shape(error_type, reading)
         if known is None and len(self._own.tallies) >= self._max_templates:
@@ -202,8 +206,9 @@ class PatternMiner:
 def _read(message: str, fingerprint: str | None) -> Reading:
     reading = read_message(message)
     if fingerprint is not None and says_nothing(reading.tokens):
-        tokens = (*reading.tokens, "at", fingerprint)
-        return Reading(tokens, reading.values, reading.spaced | 3 << len(reading.tokens))
+        # One token: the only word of a message never becomes a variable.
+        tokens = (*reading.tokens, f"at {fingerprint}")
+        return Reading(tokens, reading.values, reading.spaced | 1 << len(reading.tokens))
     return reading
 
 
