@@ -68,6 +68,25 @@ def test_match_pattern_found_to_be_more_general_gives_the_new_id():
     assert only(miner).values == ((("items", 1), ("orders", 1), ("prices", 1), ("users", 1)),)
 
 
+def test_observe_more_words_at_a_place_known_to_vary_keeps_the_id():
+    words = [f"{a}{b}" for a in "abcdefgh" for b in "qrstuvwx"]
+    miner = PatternMiner()
+    ids = [miner.observe(f"no table called {word} in the schema") for word in words]
+
+    assert len(set(ids[3:])) == 1
+
+
+def test_observe_spaces_any_order_gives_one_template():
+    messages = ["retry(3) now", "retry (3) now", "retry  (3)\tnow"]
+    found = set()
+    for order in (messages, messages[::-1]):
+        miner = PatternMiner()
+        assert len({miner.observe(message) for message in order}) == 1
+        found.add(only(miner).error_message_pattern)
+
+    assert found == {"retry(<*>) now"}
+
+
 def test_match_unseen_message_is_none_and_counts_nothing():
     miner = PatternMiner()
 
@@ -140,11 +159,12 @@ def test_merge_later_state_of_itself_is_taken_and_gone_on_from():
 
 def test_merge_does_not_share_state_with_the_other():
     one, other = PatternMiner(), PatternMiner()
-    one.observe("disk is full")
+    one.observe("disk 1 is full")
     other.merge(one)
-    one.observe("disk is full")
+    one.observe("disk 2 is full")
 
     assert only(other).frequency == 1
+    assert only(other).values == ((("1", 1),),)
 
 
 def test_merge_workers_that_saw_two_words_each_find_the_variable():
