@@ -87,6 +87,16 @@ def test_observe_spaces_any_order_gives_one_template():
     assert found == {"retry(<*>) now"}
 
 
+def test_observe_endless_variety_remembers_a_bounded_number_of_messages():
+    miner = PatternMiner()
+    for n in range(9_000):
+        miner.observe(f"{'(' * (n % 100)}no such thing{')' * (n // 100)}")
+    miner.observe("no such thing" + " and on" * 100)
+
+    assert 0 < len(miner._recent) <= 8_192
+    assert all(len(masked) <= 512 for masked, *_ in miner._recent)
+
+
 def test_match_unseen_message_is_none_and_counts_nothing():
     miner = PatternMiner()
 

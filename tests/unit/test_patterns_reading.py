@@ -35,6 +35,10 @@ from seawall.patterns.rules import RULES
         ("check pass; user unknown", "check pass; user unknown", ()),
         ("ok= true, id=7", "ok= <*>, id=<*>", ("true", "7")),
         ("got Order{id=7, Item{name=x}} twice", "got <*> twice", ("Order{id=7, Item{name=x}}",)),
+        ("got {'a': [1, 'x'], 'b': {}}", "got <*>", ("{'a': [1, 'x'], 'b': {}}",)),
+        ("Failing row contains (7, Ann, null).", "Failing row contains <*>", ("(7, Ann, null).",)),
+        ("policy (n=3, wait=4, on=none)", "policy (n=<*>, wait=<*>, on=<*>)", ("3", "4", "none")),
+        ("in part (a, b) only", "in part (a, b) only", ()),
         ('"GET /v1/items HTTP/1.1" 200', '"GET <*>" <*>', ("/v1/items HTTP/1.1", "200")),
         ("boom NodeError('no way out of here')", "boom NodeError('no way out of here')", ()),
         ("boom KeyError('id')", "boom KeyError(<*>)", ("'id'",)),
@@ -76,6 +80,11 @@ def test_values_for_template_that_covers_the_message_are_in_its_order():
         "/",
         "A{",
         "A{}",
+        "{",
+        "(a,",
+        "a,",
+        "[a,b,c]",
+        "(,,",
         "'",
         '"',
         '"GET ',
@@ -109,7 +118,7 @@ def test_read_message_hostile_repetition_costs_time_in_proportion(piece):
 def test_rules_every_one_finds_something():
     """A rule that no message needs would be dead weight."""
     messages = [
-        "Mon Jan 3 12:00", "a1:bc:de:f0:11:22", "a@b.cd", "/a/b", "C:\\x", "db.internal", '"a"', "'a'", "`a`", '"GET /"', "A{}",
+        "Mon Jan 3 12:00", "a1:bc:de:f0:11:22", "a@b.cd", "/a/b", "C:\\x", "db.internal", '"a"', "'a'", "`a`", '"GET /"', "A{}", "(1, 2, x)",
         "<a.B object at 0x1>", "user bob", "3 ms", "=true", "abcdefab", "1.2.3.4 ()",
     ]  # fmt: skip
     from seawall.patterns.rules import MARK, NUMBERS

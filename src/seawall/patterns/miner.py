@@ -197,7 +197,6 @@ class PatternMiner:
     def _make_room(self) -> None:
         self._own = make_room(self._grouping, self._own, self._max_templates)
         self._grouping = Grouping()
-        self._recent.clear()
         ledgers = {**self._ledgers, self.worker: self._own}
         for worker, ledger in ledgers.items():
             self._adopt(worker, ledger)

@@ -29,7 +29,8 @@ _NAMED = r"(?<!\w)(?:(?<!Error\()(?<!Exception\()|(?=['\"][^\s'\"]*+ ?[^\s'\"]*+
 # A user's name, where it is one: not "user deleted by", "user input in".
 _NO_NAME = r"(?:is|was|not|has|can|name|id|input|data|code|error|agent|request|unknown|\w+ed)"
 _USER = rf"\b[Uu]ser(?:name| name)? (?!{_NO_NAME}\b)([\w.$@\0-]+)"
-_OBJECT = r"\b[A-Z]\w*+\{[^{}]*\}"
+_OBJECT = r"(?:\b[A-Z]\w*+)?\{[^{}]*\}"
+_ROW = r"[(\[](?:[^()\[\]=,]*+,){2,}[^()\[\]=,]*+[)\]]"
 
 # In this order: what is inside another value (a host in an address) is looked for after it. With
 # what a text must hold for the rule to be worth its time. Where there is a group, it is the value.
@@ -56,10 +57,11 @@ RULES = tuple(
         ("'", rf"{_NAMED}'[^'\n]{{0,200}}'"),
         ("`", r"`[^`'\n]{1,200}[`']"),
         ('"', rf"(?<=\"){_VERBS} ([^\"\n]{{1,200}})"),
-        # Objects as they print themselves, the inner ones first.
+        # Objects, dicts and rows of data as they print themselves, the inner ones first.
         ("{", _OBJECT),
         ("{", _OBJECT),
         ("{", _OBJECT),
+        (",", _ROW),
         (" object at ", r"<\w[\w.]*+ object at \0>"),
         # Names of users after that word.
         (" ", rf"{_USER}(?= (?:from|by|on|at|for|in)\b|$|[,:;)\]]| \[)"),
