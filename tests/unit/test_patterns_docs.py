@@ -8,7 +8,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "patterns.md"
 
 def test_docs_example_prints_what_the_docs_say(capsys):
     code, printed = re.search(
-        r"```python\n(.*?)```\n\n((?:    .*\n)+)", DOCS.read_text("utf-8"), re.DOTALL
+        r"```python\n(.*?)```\n\n((?:    [^\n]*\n)+)", DOCS.read_text("utf-8"), re.DOTALL
     ).groups()
     exec(code, {})
 
