@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
+    from seawall.patterns import ErrorPattern as ErrorPattern
+    from seawall.patterns import PatternMiner as PatternMiner
+    from seawall.patterns import stack_fingerprint as stack_fingerprint
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
     from seawall.postgres.table_source import TableSource as TableSource
@@ -112,6 +115,7 @@ _HOMES = {
     "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
+    "patterns": "ErrorPattern PatternMiner stack_fingerprint",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "postgres.table_source": "TableSource",

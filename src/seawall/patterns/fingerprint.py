@@ -1,0 +1,51 @@
+"""A name for where an exception came from, for messages that say nothing ("", "'id'", "17")."""
+
+import sysconfig
+from hashlib import blake2b
+from types import CodeType, TracebackType
+
+FINGERPRINT_VERSION = 1
+_FRAMES = 8  # the innermost ones
+_DEEPEST = 2_000
+_PATHS = sysconfig.get_paths()
+_LIBRARIES = tuple({_PATHS["stdlib"], _PATHS["platstdlib"]})
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def lone_member(exc: BaseException) -> BaseException:
+    """The exception; of a group with one member, that member."""
+    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    return exc
+
+
+def stack_fingerprint(exc: BaseException) -> str:
+    """A short name for the exception's type and the way to it; ``"1:"`` is the rule's version.
+
+    The user's own frames count where there are any, else the libraries'. Neither line numbers nor
+    folders do, nor how deep a recursion went: the name outlives edits nearby and is the same on
+    every host.
+    """
+    own: list[str] = []
+    foreign: list[str] = []
+    traceback: TracebackType | None = exc.__traceback__
+    for _ in range(_DEEPEST):
+        if traceback is None:
+            break
+        frame = traceback.tb_frame
+        place = f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
+        places = own if _is_own(frame.f_code) else foreign
+        if not places or places[-1] != place:
+            places.append(place)
+        traceback = traceback.tb_next
+    kind = type(exc)
+    parts = [f"{kind.__module__}.{kind.__qualname__}", *(own or foreign)[-_FRAMES:]]
+    name = blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{FINGERPRINT_VERSION}:{name}"
+
+
+def _is_own(code: CodeType) -> bool:
+    path = code.co_filename
+    if path.startswith("<") or any(folder in path for folder in _INSTALLED):
+        return False
+    return not path.startswith(_LIBRARIES)
