@@ -166,7 +166,8 @@ class Step:
 
     async def _give_back(self, session: StepSession, tasks: TaskGroup, *, finished: bool) -> None:
         if finished:
-            await self.ledger.catch_up(session.lanes(1)[0])
+            lane = session.lanes(1)[0]
+            await self._options.retrying(functools.partial(self.ledger.catch_up, lane))
         if self._ending.lost is None:
             release = functools.partial(session.release, finished=finished)
             await shield.finish(tasks, release, _RELEASE_SECONDS)
