@@ -75,7 +75,7 @@ def rows(
             step,
             partition,
             batch_id,
-            None if position is None else codec.encode(position),
+            _position(position),
             text,
             sealed,
             key_id,
@@ -89,6 +89,12 @@ def rows(
             rejection.exception_type,
             rejection.traceback_digest,
         )
+
+
+def _position(position: Any) -> str | None:
+    if type(position) is int:  # nearly always
+        return str(position)
+    return None if position is None else codec.encode(position)
 
 
 async def write(connection: Any, schema: str, records: Iterable[tuple[Any, ...]]) -> None:

@@ -227,7 +227,14 @@ class PayloadForm:
 
 
 def _told(reasons: Sequence[str]) -> str:
+    if len(reasons) == 1 and len(reasons[0]) <= _CACHED_REASON:
+        return _told_alone(reasons[0])
     return _json([storable(each[:_LONGEST_REASON]) for each in reasons]).decode()
+
+
+@functools.lru_cache(maxsize=1024)
+def _told_alone(reason: str) -> str:
+    return _json([storable(reason)]).decode()
 
 
 def _masked(masker: Masker, reason: str) -> str:
