@@ -92,6 +92,10 @@ class Transaction:
         """What a sink kept under ``name`` with the step's last commit; None at first."""
         return self._sinks.saved.get(name)
 
+    def pending_state(self, name: str) -> Any:
+        """What was saved under ``name`` in this transaction, and not undone; None where nothing."""
+        return self._sinks.changes.get(name)
+
     def save_state(self, name: str, value: Any) -> None:
         """Keep ``value`` (any JSON shape, small) under ``name`` with this batch's commit."""
         self._sinks.changes[name] = value
@@ -126,7 +130,7 @@ class Transaction:
     def transaction(self) -> "Savepoint":
         """A savepoint: ``async with tx.transaction()``, as asyncpg's nested transactions."""
         self._untouched = False
-        return Savepoint(self._connection, self._outbox)
+        return Savepoint(self._connection, self._outbox, self._sinks.changes)
 
     async def begin(self) -> None:
         """Start the transaction, with its settings, in one round trip.
@@ -150,7 +154,7 @@ class Transaction:
                 raise
             self._untouched = False
             return result
-        async with Savepoint(self._connection, self._outbox):
+        async with Savepoint(self._connection, self._outbox, self._sinks.changes):
             return await work()
 
     async def flush(self) -> None:
@@ -173,10 +177,18 @@ class Transaction:
 class Savepoint:
     """A part of a transaction that can fail alone; an exception undoes it and goes on."""
 
-    def __init__(self, connection: Any, outbox: OutboxWriter | None = None) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        outbox: OutboxWriter | None = None,
+        states: dict[str, Any] | None = None,
+    ) -> None:
         self._connection, self._outbox = connection, outbox
+        self._states = {} if states is None else states  # of sinks, which must go back too
+        self._before = dict[str, Any]()
 
     async def start(self) -> None:
+        self._before = dict(self._states)
         if self._outbox is not None:
             await self._outbox.flush()
         # One name for all: the server takes the innermost.
@@ -190,6 +202,8 @@ class Savepoint:
     async def rollback(self) -> None:
         if self._outbox is not None:
             self._outbox.discard()
+        self._states.clear()
+        self._states.update(self._before)
         await self._connection.execute("ROLLBACK TO SAVEPOINT seawall; RELEASE SAVEPOINT seawall")
 
     async def __aenter__(self) -> Self:

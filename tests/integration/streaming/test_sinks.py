@@ -1,5 +1,7 @@
 """`stream` into files, upserts and another database; from files that know their positions."""
 
+import contextlib
+
 import asyncpg
 import pytest
 
@@ -137,3 +139,62 @@ async def test_stream_json_lines_side_by_side(make_manager, connection, ledger, 
     assert report.rows_loaded == 300
     assert await ledger.loaded() == list(range(1, 301))
     assert isinstance(manager, ErrorRecoveryManager)
+
+
+async def test_file_sink_two_under_one_name_in_a_step_are_refused(make_manager, tmp_path):
+    """Each would go by the other's length, and cut its own committed records off."""
+    async with (
+        make_manager() as manager,
+        FileSink(tmp_path / "a") as a,
+        FileSink(tmp_path / "b") as b,
+    ):
+
+        async def both(tx, batch):
+            await a.write(tx, batch.records)
+            await b.write(tx, batch.records[:1])
+
+        with pytest.raises(InvalidConfigError, match="the name 'part'"):
+            await manager.stream(
+                lambda after: range((after or 0) + 1, 20), both, run_id="r", position=lambda n: n
+            )
+
+
+async def test_file_sink_two_names_in_a_step_keep_their_own_records(make_manager, tmp_path):
+    async with make_manager() as manager, manager.checkpoint("r", "s") as cp:
+        low, high = (FileSink(tmp_path / name, name=name) for name in ("low", "high"))
+        async with low, high:
+            async for batch in cp.batches(range(40), size=10, position=lambda n: n):
+                async with batch.transaction() as tx:
+                    await low.write(tx, [n for n in batch.records if n % 10 < 7])
+                    await high.write(tx, [n for n in batch.records if n % 10 >= 7])
+            for sink in (low, high):
+                await sink.finish(cp)
+    texts = [
+        path.read_text().split()
+        for name in ("low", "high")
+        for path in committed_files(tmp_path / name, name=name)
+    ]
+    assert texts == [
+        [str(n) for n in range(40) if n % 10 < 7],
+        [str(n) for n in range(40) if n % 10 >= 7],
+    ]
+
+
+@pytest.mark.parametrize("max_records", [None, 1, 4])
+async def test_file_sink_in_a_savepoint_that_is_undone_leaves_nothing(
+    make_manager, tmp_path, max_records
+):
+    """The savepoint takes back the rows; the file's lines go with them."""
+    async with make_manager() as manager, manager.checkpoint("r", "s") as cp:
+        async with FileSink(tmp_path, max_records=max_records) as sink:
+            async for batch in cp.batches(range(40), size=10, position=lambda n: n):
+                async with batch.transaction() as tx:
+                    for n in batch.records:
+                        with contextlib.suppress(LookupError):
+                            async with tx.transaction():
+                                await sink.write(tx, [n])
+                                if n % 3 == 0:
+                                    raise LookupError
+            await sink.finish(cp)
+    lines = [line for path in committed_files(tmp_path) for line in path.read_text().split()]
+    assert lines == [str(n) for n in range(40) if n % 3]
