@@ -13,7 +13,7 @@ from seawall.masking import MASK, Masker, default_masker
 from seawall.quarantine import codec
 from seawall.quarantine.record import RecordFilter
 from seawall.quarantine.transfer.atomic_file import atomic_file
-from seawall.quarantine.transfer.cells import cell_of, escaped
+from seawall.quarantine.transfer.cells import cell_of, escaped, is_writable
 from seawall.quarantine.transfer.line import EditLine, Line, raw, text_of, written
 from seawall.quarantine.transfer.store import ExportSession, TransferStore
 
@@ -127,12 +127,12 @@ async def _field_names(session: ExportSession, which: RecordFilter) -> tuple[str
 
 
 def fields_of(line: Line) -> dict[str, Any] | None:
-    """The record, where it is a mapping with texts for keys that can be brought back."""
+    """The record, where it is a mapping with texts for keys that a file can hold."""
     try:
         record = codec.decode(text_of(line.payload))
     except CodecError:
         return None
-    if type(record) is not dict or not all(isinstance(key, str) for key in record):
+    if type(record) is not dict or not all(map(is_writable, record)):
         return None
     return record
 
