@@ -130,7 +130,7 @@ class Transaction:
     def transaction(self) -> "Savepoint":
         """A savepoint: ``async with tx.transaction()``, as asyncpg's nested transactions."""
         self._untouched = False
-        return Savepoint(self._connection, self._outbox, self._sinks.changes)
+        return Savepoint(self._connection, self._outbox, self._sinks)
 
     async def begin(self) -> None:
         """Start the transaction, with its settings, in one round trip.
@@ -154,7 +154,7 @@ class Transaction:
                 raise
             self._untouched = False
             return result
-        async with Savepoint(self._connection, self._outbox, self._sinks.changes):
+        async with Savepoint(self._connection, self._outbox, self._sinks):
             return await work()
 
     async def flush(self) -> None:
@@ -181,14 +181,14 @@ class Savepoint:
         self,
         connection: Any,
         outbox: OutboxWriter | None = None,
-        states: dict[str, Any] | None = None,
+        sinks: StateOfSinks | None = None,
     ) -> None:
-        self._connection, self._outbox = connection, outbox
-        self._states = {} if states is None else states  # of sinks, which must go back too
-        self._before = dict[str, Any]()
+        self._connection, self._outbox, self._sinks = connection, outbox, sinks
+        self._take_back: Callable[[], None] | None = None
 
     async def start(self) -> None:
-        self._before = dict(self._states)
+        if self._sinks is not None:
+            self._take_back = self._sinks.mark()
         if self._outbox is not None:
             await self._outbox.flush()
         # One name for all: the server takes the innermost.
@@ -202,8 +202,8 @@ class Savepoint:
     async def rollback(self) -> None:
         if self._outbox is not None:
             self._outbox.discard()
-        self._states.clear()
-        self._states.update(self._before)
+        if self._take_back is not None:
+            self._take_back()
         await self._connection.execute("ROLLBACK TO SAVEPOINT seawall; RELEASE SAVEPOINT seawall")
 
     async def __aenter__(self) -> Self:

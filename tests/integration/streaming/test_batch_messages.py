@@ -1,6 +1,10 @@
 """Messages of a batch commit with it, once; a run whose checkpoint's worker vanished is abandoned."""
 
+import contextlib
+
 import pytest
+
+from seawall import InvalidConfigError, Tolerance
 
 JOB = {"run_id": "r", "step": "load", "size": 10, "position": lambda r: r[0]}
 TOPICS = "SELECT payload #>> '{}' AS p FROM seawall.outbox_messages ORDER BY sequence"
@@ -54,3 +58,41 @@ async def test_run_of_a_checkpoint_is_abandoned_when_its_lease_has_run_out(
             )
         abandoned = await manager.abandon_lost_runs()
     assert abandoned == (["r"] if left == "without a word" else [])
+
+
+async def test_load_undone_by_a_savepoint_counts_nothing(make_manager, connection):
+    """The rows that were set aside are gone with it: the counters must say so too."""
+
+    async def twice(tx, batch):
+        with contextlib.suppress(LookupError):
+            async with tx.transaction():
+                await tx.publish("t", "undone")
+                await tx.load("numbers", batch.records)
+                raise LookupError
+        await tx.load("numbers", batch.records)
+        await tx.publish("t", batch.records[0][0])
+
+    rows = [(n, "bad" if n % 4 == 0 else "w") for n in range(20)]
+    async with make_manager() as manager:
+        report = await manager.stream(
+            lambda _: rows, twice, run_id="r", size=5, position=lambda row: row[0],
+            tolerance=Tolerance(count=5),
+        )  # fmt: skip
+    kept = await connection.fetchval("SELECT count(*) FROM seawall.quarantined_records")
+    assert (report.rows_loaded, report.rows_quarantined, kept) == (15, 5, 5)
+    said = await connection.fetch(
+        "SELECT payload::text FROM seawall.outbox_messages ORDER BY sequence"
+    )
+    assert [row[0] for row in said] == ["0", "5", "10", "15"]
+
+
+@pytest.mark.parametrize("name", ["key", "idempotency_key"])
+async def test_publish_name_that_no_table_holds_is_refused_at_once(make_manager, connection, name):
+    """And not by the server at the commit, which would fail the whole batch."""
+
+    async def publish(tx, batch):
+        with pytest.raises(InvalidConfigError, match=f"{name}="):
+            await tx.publish("t", 1, **{name: "\ud800"})
+
+    async with make_manager() as manager:
+        await manager.stream(lambda _: [1], publish, run_id="r", position=lambda n: n)
