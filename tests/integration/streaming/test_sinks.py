@@ -3,6 +3,7 @@
 import contextlib
 
 import asyncpg
+import msgspec
 import pytest
 
 from seawall import (
@@ -12,6 +13,7 @@ from seawall import (
     InvalidConfigError,
     JsonLinesSource,
     OnConflict,
+    RecordFilter,
     committed_files,
 )
 
@@ -198,3 +200,28 @@ async def test_file_sink_in_a_savepoint_that_is_undone_leaves_nothing(
             await sink.finish(cp)
     lines = [line for path in committed_files(tmp_path) for line in path.read_text().split()]
     assert lines == [str(n) for n in range(40) if n % 3]
+
+
+class Line(msgspec.Struct):
+    n: int
+    word: str
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_stream_typed_records_that_fail_are_set_aside(
+    make_manager, connection, tmp_path, concurrency
+):
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"n": {n}, "word": "w"}}\n' if n % 5 else "{\n" for n in range(40)))
+
+    def checked(line):
+        if line.n % 7 == 0:
+            raise ValueError("seven")
+        return msgspec.structs.asdict(line)
+
+    job = {"run_id": "r", "size": 6, "transform": checked, "concurrency": concurrency}
+    async with make_manager() as manager:
+        report = await manager.stream(JsonLinesSource(path, type=Line), "numbers", **job)
+        records = [e.record for e in await manager.list_quarantined_records(RecordFilter())]
+    assert (report.rows_read, report.rows_quarantined) == (40, 12)
+    assert sorted(each["n"] for each in records if each != b"{\n") == [7, 14, 21, 28]
