@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from seawall import InvalidConfigError, Tolerance
+from seawall.errors import TransactionEndedError
 
 JOB = {"run_id": "r", "step": "load", "size": 10, "position": lambda r: r[0]}
 TOPICS = "SELECT payload #>> '{}' AS p FROM seawall.outbox_messages ORDER BY sequence"
@@ -96,3 +97,20 @@ async def test_publish_name_that_no_table_holds_is_refused_at_once(make_manager,
 
     async with make_manager() as manager:
         await manager.stream(lambda _: [1], publish, run_id="r", position=lambda n: n)
+
+
+@pytest.mark.parametrize("ending", ["ROLLBACK", "COMMIT"])
+async def test_batch_whose_block_ends_its_transaction_is_refused(make_manager, connection, ending):
+    """Rolled back, its rows would be gone, and its position saved all the same."""
+    calls = []
+
+    async def sink(tx, batch):
+        calls.append(batch.id)
+        await tx.load("numbers", batch.records)
+        await tx.execute(ending)
+
+    async with make_manager() as manager:
+        with pytest.raises(TransactionEndedError, match="was ended in its block"):
+            await manager.stream(lambda _: [(1, "w")], sink, **JOB)
+        assert (await manager.resume_from_checkpoint("r", "load")).position is None
+    assert len(calls) == 1
