@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from seawall import (
+    CheckpointStrategy,
     CsvSource,
     ErrorRecoveryManager,
     FileSink,
@@ -14,6 +15,7 @@ from seawall import (
     JsonLinesSource,
     OnConflict,
     RecordFilter,
+    TableSource,
     committed_files,
 )
 
@@ -225,3 +227,28 @@ async def test_stream_typed_records_that_fail_are_set_aside(
         records = [e.record for e in await manager.list_quarantined_records(RecordFilter())]
     assert (report.rows_read, report.rows_quarantined) == (40, 12)
     assert sorted(each["n"] for each in records if each != b"{\n") == [7, 14, 21, 28]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_stream_whole_batches_of_a_record_source_are_its_chunks(
+    make_manager, connection, database_dsn, concurrency
+):
+    """Its pairs of position and record must not be taken for batches of two records."""
+    await connection.execute(
+        "CREATE TABLE codes AS SELECT 'k' || n AS id, n FROM generate_series(0, 8) n"
+    )
+    batches = []
+
+    async def sink(tx, batch):
+        batches.append(sorted(row["n"] for row in batch.records))
+
+    async with make_manager() as manager:
+        report = await manager.stream(
+            TableSource(database_dsn, "codes", page=4),
+            sink,
+            run_id="r",
+            strategy=CheckpointStrategy.every_batch(),
+            concurrency=concurrency,
+        )
+    assert sorted(batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+    assert (report.rows_loaded, report.batches, report.position) == (9, 3, "k8")
