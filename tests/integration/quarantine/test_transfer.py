@@ -348,3 +348,15 @@ async def test_csv_of_any_field_name_comes_back_unchanged(manager, tmp_path, nam
     await manager.quarantine_bad_records("r", [{name: "x", "v": 1}, {"other": 2}], "why")
     assert await manager.export_quarantined_records(tmp_path / "all.csv", ALL) == 2
     assert (await manager.import_quarantined_records(tmp_path / "all.csv")).unchanged == 2
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+async def test_masked_export_hides_what_people_wrote_too(manager, tmp_path, kind):
+    said = "password=hunter2hunter2"
+    await manager.quarantine_bad_records("r", [{"password": "hunter2hunter2", said: 1}], said)
+    (record,) = await manager.list_quarantined_records(ALL)
+    await manager.edit_quarantined_record(record.record_id, {said: said.encode()}, why=said)
+    await manager.discard_quarantined_records("r", why=said)
+    file = tmp_path / f"all.{kind}"
+    await manager.export_quarantined_records(file, ALL, masked=True)
+    assert "hunter2" not in file.read_text()
