@@ -83,7 +83,7 @@ class Transaction:
             asyncpg.PostgresError: what is not about a record: rights, disk, connection.
         """
         given: Sequence[Any] = records if isinstance(records, Sequence) else list(records)
-        rejections = await self._loader.load(self, table, given, columns, on_conflict)
+        rejections = await self._loader.load(_Loading(self), table, given, columns, on_conflict)
         if rejections:
             await self._rejects(rejections, given)
         return len(given) - len(rejections)
@@ -124,7 +124,8 @@ class Transaction:
 
     @property
     def connection(self) -> Any:
-        """The bare connection; using it leaves a failed load's restart possible."""
+        """The bare connection."""
+        self._untouched = False  # as above
         return self._connection
 
     def transaction(self) -> "Savepoint":
@@ -172,6 +173,16 @@ class Transaction:
 
     async def rollback(self) -> None:
         await self._connection.execute("ROLLBACK")
+
+
+class _Loading:
+    """The transaction as the loader sees it: what it does by itself leaves a restart possible."""
+
+    __slots__ = ("attempt", "connection")
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.attempt = transaction.attempt
+        self.connection = transaction._connection  # noqa: SLF001 - its other half
 
 
 class Savepoint:

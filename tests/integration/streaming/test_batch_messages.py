@@ -114,3 +114,17 @@ async def test_batch_whose_block_ends_its_transaction_is_refused(make_manager, c
             await manager.stream(lambda _: [(1, "w")], sink, **JOB)
         assert (await manager.resume_from_checkpoint("r", "load")).position is None
     assert len(calls) == 1
+
+
+async def test_rows_written_by_the_bare_connection_survive_a_load_with_bad_rows(
+    make_manager, connection
+):
+    async def sink(tx, batch):
+        query = "INSERT INTO numbers VALUES (100 + $1, 'x')"
+        await tx.connection.execute(query, batch.records[0][0])
+        await tx.load("numbers", batch.records)
+
+    rows = [(n, "bad" if n % 4 == 0 else "w") for n in range(10)]
+    async with make_manager() as manager:
+        await manager.stream(lambda _: rows, sink, run_id="r", size=5, position=lambda row: row[0])
+    assert await connection.fetchval("SELECT count(*) FROM numbers WHERE n >= 100") == 2
