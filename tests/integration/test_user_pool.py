@@ -59,8 +59,9 @@ async def test_stream_takes_values_as_the_users_codecs_do(manager, pool, options
         assert (report.rows_loaded, report.rows_quarantined, report.position) == (36, 4, 39)
     assert await pool.fetchval("SELECT sum((extra -> 'n' ->> 0)::int) FROM orders WHERE n < 5") == 7
     page = await manager.list_quarantined_records(ALL)
-    assert [each.record for each in page] == [row for row in orders(None) if row["word"] == "bad"]
-    assert {each.position for each in page} == {3, 13, 23, 33}
+    aside = {each.position: each.record for each in page}  # lanes set aside in any order
+    assert aside == {row["n"]: row for row in orders(None) if row["word"] == "bad"}
+    assert len(page) == len(aside)
     assert (await manager.checkpoint_history("r", "stream"))[0].position is not None
 
 
