@@ -235,7 +235,7 @@ class RecordRefusedError(SeawallError):
 
 
 class TransactionEndedError(SeawallError):
-    """Raised when a processor has ended the transaction that its record's outcome belongs to."""
+    """Raised when a batch, step or processor has ended the transaction that records its outcome."""
 
 
 class QuarantineKeyError(SeawallError, LookupError):

@@ -53,12 +53,12 @@ class Step:
     async def transaction(self, position=None):
         async with self._connection.transaction():
             text = await self._connection.fetchval("SELECT states FROM ledger")
-            self._states = json.loads(text)
+            self._states, self._saves = json.loads(text), {}
             yield self
             self._disk.point()
             done = await self._connection.execute(
                 "UPDATE ledger SET states = $1, position = coalesce($2, position) WHERE fence = $3",
-                json.dumps(self._states), position, self.fence,
+                json.dumps({**self._states, **self._saves}), position, self.fence,
             )  # fmt: skip
             if done != "UPDATE 1":
                 raise StaleRunError("another worker has taken over")
@@ -68,8 +68,11 @@ class Step:
     def saved_state(self, name):
         return self._states.get(name)
 
+    def pending_state(self, name):
+        return self._saves.get(name)
+
     def save_state(self, name, value):
-        self._states[name] = value
+        self._saves[name] = value
 
 
 async def main(dsn, folder, total, freeze_at):

@@ -57,6 +57,9 @@ class Transaction:
     def saved_state(self, name):
         return self._committed.get(name)
 
+    def pending_state(self, name):
+        return self.saves.get(name)
+
     def save_state(self, name, value):
         self.saves[name] = value
 

@@ -5,6 +5,7 @@ from collections import namedtuple
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -318,3 +319,13 @@ def test_extra_patterns_mask_their_group_or_all_they_match():
 def test_pattern_that_is_no_expression_is_refused():
     with pytest.raises(InvalidConfigError, match="extra_patterns"):
         Masker(extra_patterns=["("])
+
+
+def test_struct_is_masked_by_the_names_of_its_fields():
+    class Login(msgspec.Struct):
+        user: str
+        pin_code: str
+
+    shown = Masker(["pin_code"]).mask_value({"in": Login("ada", "1234")})
+    assert shown["in"]["user"] == "ada"
+    assert shown["in"]["pin_code"] == MASK

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,13 +25,32 @@ from seawall.errors import CheckpointError, StaleRunError
 _logger = logging.getLogger("seawall.checkpoint")
 
 
+class Markable(Protocol):
+    """What can be taken back with a savepoint."""
+
+    def mark(self) -> Callable[[], None]: ...
+
+
 class SinkState:
     """What the sinks of one batch keep with it: ``tx.saved_state`` and ``tx.save_state``."""
 
-    __slots__ = ("changes", "saved")
+    __slots__ = ("_aside", "changes", "saved")
 
-    def __init__(self, saved: Mapping[str, Any]) -> None:
+    def __init__(self, saved: Mapping[str, Any], aside: Markable | None = None) -> None:
         self.saved, self.changes = saved, dict[str, Any]()
+        self._aside = aside
+
+    def mark(self) -> Callable[[], None]:
+        """What takes back all that was kept, and counted as set aside, since this moment."""
+        changes = dict(self.changes)
+        uncount = None if self._aside is None else self._aside.mark()
+
+        def back() -> None:
+            self.changes = changes
+            if uncount is not None:
+                uncount()
+
+        return back
 
 
 async def no_loads(rejections: Sequence[Rejection], records: Sequence[Any]) -> None:

@@ -203,7 +203,7 @@ class Reader:
         since_pause = 0
         try:
             async for record in iterator:
-                if self._chunked:
+                if self._chunked and not self._whole:
                     buffer.extend(record)
                 else:
                     buffer.append(record)

@@ -58,6 +58,10 @@ class StateOfSinks(Protocol):
     saved: Mapping[str, Any]
     changes: dict[str, Any]
 
+    def mark(self) -> Callable[[], None]:
+        """What takes back all that was kept, and counted as set aside, since this moment."""
+        ...
+
 
 class UnitOfWork(Protocol):
     """One batch's transaction: rows, quarantined rows and position, all or nothing."""

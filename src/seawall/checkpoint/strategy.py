@@ -56,7 +56,7 @@ class CheckpointStrategy:
 
     @classmethod
     def every_batch(cls) -> Self:
-        """Each item of the source is a batch: a list of records."""
+        """Each item of the source is a batch: a list; of a ``RecordSource`` each chunk."""
         return cls(whole=True)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from seawall.checkpoint.ledger import Ledger, Part, SinkState
@@ -57,6 +57,15 @@ class Aside:
         self.count = 0
         self.by_reason = Counter[str]()
         self._examples: dict[str | None, str] = {}
+
+    def mark(self) -> Callable[[], None]:
+        """What forgets the records that are set aside from now on: a savepoint took them back."""
+        count, by_reason = self.count, self.by_reason.copy()
+
+        def back() -> None:
+            self.count, self.by_reason = count, by_reason
+
+        return back
 
     async def put(
         self,
@@ -118,7 +127,7 @@ class BatchTransaction:
             raise CheckpointError(f"batch {self._batch.id} is committed already; go on to the next")
         self._attempts += 1
         self._aside = Aside(self._owner, self._batch)
-        self._sinks = SinkState(self._owner.ledger.progress.sink_state)
+        self._sinks = SinkState(self._owner.ledger.progress.sink_state, self._aside)
         self._unit = await self._owner.begin(self._batch, self._set_aside, self._sinks)
         return self._unit.transaction
 

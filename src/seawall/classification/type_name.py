@@ -204,6 +204,7 @@ _SEAWALL: _Table = {
         _CONFIGURATION: (
             "InvalidConfigError NotStartedError StaleRunError CheckpointError MissingTableError"
             " UnsupportedServerError MigrationError QuarantineKeyError ShutdownError"
+            " TransactionEndedError"
         ),
         _DATA: "TooManyBadRecordsError CodecError PayloadTooLargeError",
         _SYSTEM: "EmbeddedServerError",

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from seawall.errors import InvalidConfigError
 from seawall.masking.named import MASK, mask_named, named, named_value
 from seawall.masking.shapes import FAMILIES
@@ -133,13 +135,18 @@ class Masker:
             return self._mapping(value, depth, parts)
         if isinstance(value, list | tuple | set | frozenset):
             return self._items(value, depth, parts)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        is_fielded = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        if is_fielded or isinstance(value, msgspec.Struct):
             return self._fields(value, depth, parts)
         return self._other(value)
 
     def _fields(self, value: Any, depth: int, parts: list[int]) -> Any:
-        """A dataclass by the names of its fields, also those that its ``repr`` leaves out."""
-        names = [each.name for each in dataclasses.fields(value)]
+        """A dataclass or struct by its fields' names, also those that its ``repr`` leaves out."""
+        names = (
+            value.__struct_fields__
+            if isinstance(value, msgspec.Struct)
+            else [each.name for each in dataclasses.fields(value)]
+        )
         fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
         masked = self._mapping(fields, depth, parts)
         if all(_same(masked[name], each) for name, each in fields.items()):

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from seawall.errors import InvalidConfigError
+from seawall.text import storable
 
 _LONGEST = 500  # of a name, so that an index holds it
 
@@ -24,7 +25,8 @@ class Message:
             one message; the receiver gets it to know the message by.
 
     Raises:
-        InvalidConfigError: a name is no text of 1 to 500 characters, or holds a NUL.
+        InvalidConfigError: a name is no text of 1 to 500 characters, or holds a NUL or a
+            lone surrogate.
     """
 
     topic: str
@@ -70,7 +72,9 @@ def check_name(what: str, value: object) -> None:
     Raises:
         InvalidConfigError: it is none.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST or "\x00" in value:
+    is_name = isinstance(value, str) and 0 < len(value) <= _LONGEST and storable(value) == value
+    if not is_name:
         raise InvalidConfigError(
-            f"{what}={value!r}: must be a text of 1 to {_LONGEST} characters, without NUL"
+            f"{what}={value!r}: must be a text of 1 to {_LONGEST} characters, without NUL and "
+            "lone surrogates"
         )

@@ -56,11 +56,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadMessage:
-    """A message that was given up; ``reason`` has its secrets masked."""
+    """A message that was given up; ``reason`` has its secrets masked.
+
+    Attributes:
+        unreadable: why its payload, None then, can't be read here; None where it can.
+    """
 
     delivery: Delivery
     error_type: str | None
     reason: str | None
+    unreadable: str | None = None
 
 
 class OutboxStore(Protocol):

@@ -11,7 +11,7 @@ from seawall.text import storable
 
 _WRITE = """
 INSERT INTO {schema}.audit_log (audit_id, actor, action, subject, reason, details)
-VALUES ($1, $2, $3, $4, $5, $6)
+VALUES ($1, $2, $3, $4, $5, $6::text::json)
 """
 
 

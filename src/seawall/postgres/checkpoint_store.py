@@ -53,8 +53,9 @@ WHERE c.run_id = $1 AND c.step = $2 AND c.partition = $3 AND l.lease_until > clo
 """
 
 _LOCK = """
-SELECT checkpoint_id, fence, version, position, ahead, sink_state, state_version, suspect_size,
-       suspect_rows, suspect_deaths, read_count, write_count, skip_count, batch_count, retry_count,
+SELECT checkpoint_id, fence, version, position::text AS position, ahead::text AS ahead,
+       sink_state::text AS sink_state, state_version, suspect_size, suspect_rows, suspect_deaths,
+       read_count, write_count, skip_count, batch_count, retry_count,
        start_count, starts_without_commit
 FROM {schema}.checkpoints
 WHERE run_id = $1 AND step = $2 AND partition = $3
@@ -72,7 +73,7 @@ WHERE checkpoint_id = $1
 _SAVE_DATA = """
 INSERT INTO {schema}.checkpoints AS c
     (checkpoint_id, run_id, step, partition, status, checkpoint_data, version)
-VALUES ($1, $2, $3, $4, 'running', $5, 1)
+VALUES ($1, $2, $3, $4, 'running', $5::text::json, 1)
 ON CONFLICT (run_id, step, partition) DO UPDATE
 SET checkpoint_data = excluded.checkpoint_data, version = c.version + 1,
     updated_at = clock_timestamp()
@@ -80,9 +81,9 @@ RETURNING checkpoint_id
 """
 
 _LOAD = """
-SELECT checkpoint_id, run_id, step, partition, position, checkpoint_data, read_count,
-       write_count, skip_count, batch_count, retry_count, status, updated_at, version,
-       state_version
+SELECT checkpoint_id, run_id, step, partition, position::text AS position,
+       checkpoint_data::text AS checkpoint_data, read_count, write_count, skip_count, batch_count,
+       retry_count, status, updated_at, version, state_version
 FROM {schema}.checkpoints
 WHERE run_id = $1 AND ($2::text IS NULL OR step = $2) AND partition = $3
 ORDER BY updated_at DESC

@@ -11,7 +11,8 @@ from seawall.postgres.lease import is_left_behind
 from seawall.postgres.names import in_schema
 
 _LIST = """
-SELECT h.checkpoint_id, c.run_id, c.step, c.partition, h.position, h.checkpoint_data, h.read_count,
+SELECT h.checkpoint_id, c.run_id, c.step, c.partition, h.position::text AS position,
+       h.checkpoint_data::text AS checkpoint_data, h.read_count,
        h.write_count, h.skip_count, h.batch_count, h.retry_count, c.status,
        h.saved_at AS updated_at, h.version, h.state_version
 FROM {schema}.checkpoint_history h JOIN {schema}.checkpoints c USING (checkpoint_id)
@@ -20,7 +21,7 @@ ORDER BY h.version DESC
 """
 
 _LOCK = """
-SELECT checkpoint_id, version, position FROM {schema}.checkpoints
+SELECT checkpoint_id, version, position::text AS position FROM {schema}.checkpoints
 WHERE run_id = $1 AND step = $2 AND partition = $3
 FOR UPDATE
 """
@@ -42,7 +43,7 @@ SET position = h.position, ahead = h.ahead, checkpoint_data = h.checkpoint_data,
     updated_at = clock_timestamp()
 FROM {schema}.checkpoint_history h
 WHERE c.checkpoint_id = $1 AND h.checkpoint_id = $1 AND h.version = $2
-RETURNING c.position
+RETURNING c.position::text AS position
 """
 
 _FREE = "DELETE FROM {schema}.checkpoint_leases WHERE checkpoint_id = $1"

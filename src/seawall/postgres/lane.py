@@ -9,7 +9,7 @@ from seawall.checkpoint.store import CommitUnknownError, Outcome, Rejects, State
 from seawall.errors import StaleRunError
 from seawall.postgres.database import Database
 from seawall.postgres.loading.loader import Loader
-from seawall.postgres.lost import is_closed, is_connection_lost, terminate
+from seawall.postgres.lost import check_open, is_closed, is_connection_lost, terminate
 from seawall.postgres.transaction import Transaction
 
 
@@ -106,6 +106,7 @@ class PostgresUnitOfWork:
 
     async def commit(self, progress: Progress) -> None:
         try:
+            check_open(self.transaction.connection, f"batch {self._batch_id}")
             await self.transaction.flush()
             await self._session.save(self.transaction.connection, progress)
         except BaseException:

@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 
+from seawall.errors import TransactionEndedError
+
 # asyncpg shows a lost connection as many types; InternalClientError is its "cannot switch to
 # state" when the socket dies in the middle of a COPY.
 _LOST: tuple[type[BaseException], ...] = (
@@ -35,6 +37,20 @@ def is_closed(connection: Any) -> bool:
     except asyncpg.InterfaceError:
         # A pool takes a broken connection back by itself; what is left can't even be asked.
         return True
+
+
+def check_open(connection: Any, whose: str) -> None:
+    """Refuse to save what belongs to a transaction that the user's own code has ended.
+
+    Raises:
+        TransactionEndedError: it has.
+    """
+    if not is_closed(connection) and not connection.is_in_transaction():
+        raise TransactionEndedError(
+            f"the transaction of {whose} was ended in its block (COMMIT or ROLLBACK): what the "
+            "block wrote may stand, or be undone, without a record of it. Take that out; for a "
+            "part that can be undone, use `async with tx.transaction()`"
+        )
 
 
 def terminate(connection: Any) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from seawall.clock import uuid7
+from seawall.errors import CodecError
 from seawall.outbox.message import Delivery, Message
 from seawall.outbox.store import DeadMessage, Report, TakenMessage
 from seawall.postgres.database import Database
@@ -277,22 +278,7 @@ class PostgresOutboxStore:
 
     async def dead(self, topic: str | None, limit: int) -> list[DeadMessage]:
         """Messages that were given up, the last first."""
-        return [
-            DeadMessage(
-                delivery=Delivery(
-                    message_id=row["message_id"],
-                    topic=row["topic"],
-                    payload=codec.decode(row["payload"]),
-                    key=row["message_key"],
-                    headers=_headers(row["headers"]),
-                    idempotency_key=row["idempotency_key"] or str(row["message_id"]),
-                    attempts=row["attempts"],
-                ),
-                error_type=row["error_type"],
-                reason=row["reason"],
-            )
-            for row in await self._fetch(_DEAD, topic, limit)
-        ]
+        return [_dead(row) for row in await self._fetch(_DEAD, topic, limit)]
 
     async def requeue(self, topic: str, message_id: UUID | None) -> int:
         """Deliver messages that were given up again; how many there were."""
@@ -305,6 +291,28 @@ class PostgresOutboxStore:
     async def _fetch(self, query: str, *args: object) -> Any:
         async with self._database.acquire() as connection:
             return await connection.fetch(in_schema(query, self._database.schema), *args)
+
+
+def _dead(row: Any) -> DeadMessage:
+    payload, unreadable = None, None
+    try:
+        payload = codec.decode(row["payload"])
+    except CodecError as error:  # perhaps why it was given up: it must not hide the others
+        unreadable = str(error)
+    return DeadMessage(
+        delivery=Delivery(
+            message_id=row["message_id"],
+            topic=row["topic"],
+            payload=payload,
+            key=row["message_key"],
+            headers=_headers(row["headers"]),
+            idempotency_key=row["idempotency_key"] or str(row["message_id"]),
+            attempts=row["attempts"],
+        ),
+        error_type=row["error_type"],
+        reason=row["reason"],
+        unreadable=unreadable,
+    )
 
 
 class _Prepared:

@@ -23,7 +23,8 @@ EDIT_COLUMNS = "payload::text AS payload, sealed, key_id, redacted"
 # Those that others work on are passed by, and met again in the next pass.
 _TO_ENCRYPT = f"""
 SELECT {COLUMNS} FROM {{schema}}.quarantined_records
-WHERE key_id IS DISTINCT FROM $1 AND NOT redacted AND ($2::uuid IS NULL OR record_id > $2)
+WHERE key_id IS DISTINCT FROM $1 AND (key_id IS NOT NULL OR NOT redacted)
+  AND ($2::uuid IS NULL OR record_id > $2)
 ORDER BY record_id
 LIMIT $3
 FOR UPDATE SKIP LOCKED
@@ -36,12 +37,13 @@ FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[]) AS n(record_id, sea
 WHERE q.record_id = n.record_id
 """
 
-# What edits have kept of encrypted records: an old key can't go before these can be read without.
+# What edits have kept of these records: as secret as the records themselves.
 _EDITS_TO_ENCRYPT = """
 SELECT e.edit_id, e.record_id, q.run_id, q.step, e.payload::text AS payload, e.sealed, e.key_id,
        e.redacted
 FROM {schema}.quarantine_edits e JOIN {schema}.quarantined_records q USING (record_id)
-WHERE e.key_id IS NOT NULL AND e.key_id <> $1 AND ($2::uuid IS NULL OR e.edit_id > $2)
+WHERE e.key_id IS DISTINCT FROM $1 AND (e.key_id IS NOT NULL OR NOT e.redacted)
+  AND ($2::uuid IS NULL OR e.edit_id > $2)
 ORDER BY e.edit_id
 LIMIT $3
 FOR UPDATE OF e SKIP LOCKED
@@ -57,10 +59,10 @@ WHERE e.edit_id = n.edit_id
 _LEFT = """
 SELECT (
     SELECT count(*) FROM {schema}.quarantined_records
-    WHERE key_id IS DISTINCT FROM $1 AND NOT redacted
+    WHERE key_id IS DISTINCT FROM $1 AND (key_id IS NOT NULL OR NOT redacted)
 ) + (
     SELECT count(*) FROM {schema}.quarantine_edits
-    WHERE key_id IS NOT NULL AND key_id IS DISTINCT FROM $1
+    WHERE key_id IS DISTINCT FROM $1 AND (key_id IS NOT NULL OR NOT redacted)
 )
 """
 

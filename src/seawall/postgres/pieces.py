@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from seawall.errors import CodecError
+from seawall.postgres import copying
 from seawall.postgres.names import in_schema
 
 TABLE = "quarantine_payload_chunks"
@@ -66,7 +67,7 @@ async def joined(connection: Any, schema: str, record_id: UUID, head: bytes) -> 
 
 async def write(connection: Any, schema: str, rows: Iterable[tuple[Any, ...]]) -> None:
     """Copy pieces; joins the connection's transaction."""
-    await connection.copy_records_to_table(TABLE, schema_name=schema, columns=COLUMNS, records=rows)
+    await copying.copy(connection, schema, TABLE, COLUMNS, rows)
 
 
 async def delete(connection: Any, schema: str, record_ids: Sequence[UUID]) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 
 from seawall.checkpoint.model import Rejection, StepKey
 from seawall.clock import uuid7, uuid7s
-from seawall.postgres import pieces
+from seawall.postgres import copying, pieces
 from seawall.quarantine import codec
 from seawall.quarantine.payload import PLAIN, PayloadForm
 
@@ -111,9 +111,7 @@ async def write(connection: Any, schema: str, records: Iterable[tuple[Any, ...]]
             else:
                 parts.append(row)
 
-    await connection.copy_records_to_table(
-        TABLE, schema_name=schema, columns=COLUMNS, records=whole()
-    )
+    await copying.copy(connection, schema, TABLE, COLUMNS, whole())
     if parts:
         await pieces.write(connection, schema, parts)
 

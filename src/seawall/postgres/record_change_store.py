@@ -28,12 +28,13 @@ WHERE record_id = $1 FOR UPDATE
 _KEEP_ORIGINAL = """
 INSERT INTO {schema}.quarantine_edits
     (edit_id, record_id, actor, why, payload, sealed, key_id, redacted)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8)
 """
 
 _EDIT = """
 UPDATE {schema}.quarantined_records
-SET payload = $2, sealed = $3, key_id = $4, redacted = $5, reason = $6, reasons = $7,
+SET payload = $2::text::json, sealed = $3, key_id = $4, redacted = $5, reason = $6,
+    reasons = $7::text::json,
     status = 'pending', updated_at = now()
 WHERE record_id = $1
 """
@@ -50,7 +51,7 @@ RETURNING record_id
 
 _BEGIN_PURGE = """
 INSERT INTO {schema}.quarantine_purges (purge_id, actor, which, settled_before)
-VALUES ($1, $2, $3, coalesce($4::timestamptz, clock_timestamp() - $5::interval))
+VALUES ($1, $2, $3::text::json, coalesce($4::timestamptz, clock_timestamp() - $5::interval))
 RETURNING settled_before
 """
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seawall.postgres import copying
 from seawall.postgres.database import Database
 from seawall.postgres.loading.faults import is_about_a_record
 
@@ -24,12 +25,8 @@ class PostgresRecordStore:
             by_table[table].append(row)
         async with self._database.acquire() as connection, connection.transaction():
             for table, records in by_table.items():
-                await connection.copy_records_to_table(
-                    table,
-                    schema_name=self._database.schema,
-                    columns=self._columns[table],
-                    records=records,
-                )
+                schema, columns = self._database.schema, self._columns[table]
+                await copying.copy(connection, schema, table, columns, records)
 
     def is_about_a_row(self, error: Exception) -> bool:
         return is_about_a_record(error)

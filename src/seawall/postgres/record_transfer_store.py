@@ -54,7 +54,7 @@ _ADD = f"""
 INSERT INTO {{schema}}.quarantined_records
     ({_COLUMNS}, position, payload, sealed, key_id, reasons)
 SELECT {_COLUMNS}, position::json, payload::json, decode(sealed, 'base64'), key_id, reasons::json
-FROM json_to_recordset($1::json) AS r(
+FROM json_to_recordset($1::text::json) AS r(
     record_id uuid, quarantine_id uuid, run_id text, pipeline_id text, step text, partition int,
     batch_id text, redacted boolean, error_type text, reason text, sqlstate text,
     constraint_name text, column_name text, exception_type text, traceback_digest text,
@@ -70,7 +70,7 @@ INSERT INTO {schema}.quarantine_attempts
      actor)
 SELECT attempt_id, record_id, outcome, attempted_at, error_type, exception_type, message, sqlstate,
        actor
-FROM json_to_recordset($1::json) AS r(
+FROM json_to_recordset($1::text::json) AS r(
     attempt_id uuid, record_id uuid, outcome text, attempted_at timestamptz, error_type text,
     exception_type text, message text, sqlstate text, actor text)
 ON CONFLICT (attempt_id) DO NOTHING
@@ -81,7 +81,7 @@ INSERT INTO {schema}.quarantine_edits
     (edit_id, record_id, payload, sealed, key_id, redacted, actor, why, edited_at)
 SELECT edit_id, record_id, payload::json, decode(sealed, 'base64'), key_id, redacted, actor, why,
        edited_at
-FROM json_to_recordset($1::json) AS r(
+FROM json_to_recordset($1::text::json) AS r(
     edit_id uuid, record_id uuid, payload text, sealed text, key_id text, redacted boolean,
     actor text, why text, edited_at timestamptz)
 ON CONFLICT (edit_id) DO NOTHING

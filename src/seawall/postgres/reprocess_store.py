@@ -12,7 +12,7 @@ import asyncpg
 from seawall.checkpoint.model import Rejection
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7s
 from seawall.errors import DatabaseUnavailableError
-from seawall.postgres import payload_store
+from seawall.postgres import copying, payload_store
 from seawall.postgres.database import Database
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.loading.target import describe
@@ -247,6 +247,4 @@ def attempt_rows(attempts: Sequence[Attempt], actor: str) -> list[tuple[Any, ...
 
 async def write_attempts(connection: Any, schema: str, rows: list[tuple[Any, ...]]) -> None:
     """Copy rows of ``attempt_rows``; joins the connection's transaction."""
-    await connection.copy_records_to_table(
-        "quarantine_attempts", schema_name=schema, columns=list(_ATTEMPTS), records=rows
-    )
+    await copying.copy(connection, schema, "quarantine_attempts", _ATTEMPTS, rows)

@@ -18,7 +18,7 @@ _logger = logging.getLogger("seawall.postgres")
 # Everything here locks the run's row first: two that leave at once must see each other.
 _BEGIN = """
 INSERT INTO {schema}.runs AS r (run_id, pipeline_id, status, release, tags, host, pid, start_count)
-VALUES ($1, $2, 'running', $3, $4, $5, $6, 1)
+VALUES ($1, $2, 'running', $3, $4::text::jsonb, $5, $6, 1)
 ON CONFLICT (run_id) DO UPDATE
 SET status = 'running', release = coalesce(excluded.release, r.release),
     tags = coalesce(excluded.tags, r.tags), host = excluded.host, pid = excluded.pid,

@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 _SAVE = """
 UPDATE {schema}.checkpoints
-SET position = $4, read_count = $5, write_count = $6, skip_count = $7, batch_count = $8,
-    retry_count = $9, ahead = $10, sink_state = $11, suspect_size = $12, suspect_rows = $13,
-    suspect_deaths = 0, state_version = $14, version = version + 1, starts_without_commit = 0,
-    updated_at = clock_timestamp()
+SET position = $4::text::json, read_count = $5, write_count = $6, skip_count = $7, batch_count = $8,
+    retry_count = $9, ahead = $10::text::json, sink_state = $11::text::json, suspect_size = $12,
+    suspect_rows = $13, suspect_deaths = 0, state_version = $14, version = version + 1,
+    starts_without_commit = 0, updated_at = clock_timestamp()
 WHERE checkpoint_id = $1 AND fence = $2 AND version = $3
 """
 

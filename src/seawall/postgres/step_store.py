@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from seawall.errors import StaleRunError
 from seawall.outbox.message import Message
 from seawall.postgres.database import Database
-from seawall.postgres.lost import is_closed, is_connection_lost
+from seawall.postgres.lost import check_open, is_closed, is_connection_lost
 from seawall.postgres.names import in_schema
 from seawall.postgres.outbox_store import publish
 from seawall.shield import finish
@@ -174,6 +174,7 @@ class PostgresStepStore:
             await transaction.start()
             try:
                 text = await work(StepTransaction(connection, self._database.schema))
+                check_open(connection, f"step {claim.step!r} of run {claim.run_id!r}")
                 saved = await connection.fetch(save, *_key(claim), text, more_attempts)
             except BaseException:
                 await _roll_back(connection, transaction)

@@ -275,7 +275,7 @@ def _dicts(rows: Sequence[Any], statement: Any) -> list[dict[str, Any]]:
         if attribute.type.name == "uuid":
             name = attribute.name
             for row in dicts:
-                if row[name] is not None:
+                if isinstance(row[name], UUID):  # a codec of the user's own may give another
                     row[name] = UUID(int=row[name].int)
     return dicts
 

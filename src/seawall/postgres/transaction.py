@@ -83,7 +83,7 @@ class Transaction:
             asyncpg.PostgresError: what is not about a record: rights, disk, connection.
         """
         given: Sequence[Any] = records if isinstance(records, Sequence) else list(records)
-        rejections = await self._loader.load(self, table, given, columns, on_conflict)
+        rejections = await self._loader.load(_Loading(self), table, given, columns, on_conflict)
         if rejections:
             await self._rejects(rejections, given)
         return len(given) - len(rejections)
@@ -91,6 +91,10 @@ class Transaction:
     def saved_state(self, name: str) -> Any:
         """What a sink kept under ``name`` with the step's last commit; None at first."""
         return self._sinks.saved.get(name)
+
+    def pending_state(self, name: str) -> Any:
+        """What was saved under ``name`` in this transaction, and not undone; None where nothing."""
+        return self._sinks.changes.get(name)
 
     def save_state(self, name: str, value: Any) -> None:
         """Keep ``value`` (any JSON shape, small) under ``name`` with this batch's commit."""
@@ -120,13 +124,14 @@ class Transaction:
 
     @property
     def connection(self) -> Any:
-        """The bare connection; using it leaves a failed load's restart possible."""
+        """The bare connection."""
+        self._untouched = False  # as above
         return self._connection
 
     def transaction(self) -> "Savepoint":
         """A savepoint: ``async with tx.transaction()``, as asyncpg's nested transactions."""
         self._untouched = False
-        return Savepoint(self._connection, self._outbox)
+        return Savepoint(self._connection, self._outbox, self._sinks)
 
     async def begin(self) -> None:
         """Start the transaction, with its settings, in one round trip.
@@ -150,7 +155,7 @@ class Transaction:
                 raise
             self._untouched = False
             return result
-        async with Savepoint(self._connection, self._outbox):
+        async with Savepoint(self._connection, self._outbox, self._sinks):
             return await work()
 
     async def flush(self) -> None:
@@ -170,13 +175,31 @@ class Transaction:
         await self._connection.execute("ROLLBACK")
 
 
+class _Loading:
+    """The transaction as the loader sees it: what it does by itself leaves a restart possible."""
+
+    __slots__ = ("attempt", "connection")
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.attempt = transaction.attempt
+        self.connection = transaction._connection  # noqa: SLF001 - its other half
+
+
 class Savepoint:
     """A part of a transaction that can fail alone; an exception undoes it and goes on."""
 
-    def __init__(self, connection: Any, outbox: OutboxWriter | None = None) -> None:
-        self._connection, self._outbox = connection, outbox
+    def __init__(
+        self,
+        connection: Any,
+        outbox: OutboxWriter | None = None,
+        sinks: StateOfSinks | None = None,
+    ) -> None:
+        self._connection, self._outbox, self._sinks = connection, outbox, sinks
+        self._take_back: Callable[[], None] | None = None
 
     async def start(self) -> None:
+        if self._sinks is not None:
+            self._take_back = self._sinks.mark()
         if self._outbox is not None:
             await self._outbox.flush()
         # One name for all: the server takes the innermost.
@@ -190,6 +213,8 @@ class Savepoint:
     async def rollback(self) -> None:
         if self._outbox is not None:
             self._outbox.discard()
+        if self._take_back is not None:
+            self._take_back()
         await self._connection.execute("ROLLBACK TO SAVEPOINT seawall; RELEASE SAVEPOINT seawall")
 
     async def __aenter__(self) -> Self:

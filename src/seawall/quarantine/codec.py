@@ -6,8 +6,9 @@ object with one key that starts with ``$``:
 
 - ``{"$tuple": [...]}``, ``{"$set": [...]}``, ``{"$frozenset": [...]}``;
 - ``{"$dict": [[key, value], ...]}`` where a key is no plain text or starts with ``$``;
-- ``{"$object": [name, {field: value}]}`` for dataclasses and named tuples: a registered name comes
-  back as its class, any other as the dict ``{"__type__": name, field: value, ...}``;
+- ``{"$object": [name, {field: value}]}`` for dataclasses, msgspec's structs and named tuples: a
+  registered name comes back as its class, any other as the dict
+  ``{"__type__": name, field: value, ...}``;
 - ``{"$enum": [name, member]}`` for registered enums;
 - ``{"$row": [library, {column: value}, [type, ...], [[name, type, value], ...]]}`` for a row of a
   DataFrame (``seawall.quarantine.frames``): the types of its columns, then its index;

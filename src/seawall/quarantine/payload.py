@@ -152,15 +152,17 @@ class PayloadForm:
     def resealed(self, stored: Stored, owner: Owner) -> Stored:
         """The same under the current key, without becoming a record in between.
 
+        A record stored masked stays as it is, but where it is encrypted: its old key is to go.
+
         Raises:
             QuarantineKeyError, CodecError: as for ``open``.
         """
-        if self.keys is None or stored.redacted:
+        if self.keys is None or (stored.redacted and stored.key_id is None):
             return stored
         text, told = self._texts(stored, owner)
         reason = stored.reason if stored.key_id else _without_values(stored.reason)
         sealed = self._encrypted(text, told, owner)
-        return Stored(None, sealed, self.keys.current, False, reason, None)
+        return Stored(None, sealed, self.keys.current, stored.redacted, reason, None)
 
     def _encrypted(self, text: str, told: str | None, owner: Owner) -> bytes:
         # JSON text holds no bare line feed, so one divides the two.

@@ -3,6 +3,7 @@
 Either turns the records of a batch into attempts, one each.
 """
 
+import asyncio
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import anyio.lowlevel
 
 from seawall.classification import Classifier
 from seawall.classification.reading import text_of
+from seawall.clock import is_being_cancelled
 from seawall.errors import (
     CodecError,
     DiscardRecordError,
@@ -221,7 +223,13 @@ class EachRecord:
     async def _call(self, transaction: Any, record: Any) -> object:
         with anyio.move_on_after(self._seconds) as limit:
             if not self._blocking:
-                return await self._function(transaction, record)
+                try:
+                    return await self._function(transaction, record)
+                except asyncio.CancelledError as error:
+                    if is_being_cancelled():
+                        raise
+                    # The function's own doing: it would stop all records, at each new try.
+                    raise QuarantineError("the processor cancelled itself") from error
             handed = ThreadTransaction(transaction)
             try:
                 return await self._function(handed, record)

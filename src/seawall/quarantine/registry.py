@@ -1,4 +1,6 @@
-"""The user's classes that come back as themselves: dataclasses, named tuples and enums.
+"""The user's classes that come back as themselves: dataclasses and their like, and enums.
+
+Like dataclasses are msgspec's structs, which ``JsonLinesSource(type=…)`` gives, and named tuples.
 
 Nothing is ever imported by a stored name: a name that nobody registered stays a dict.
 """
@@ -6,6 +8,8 @@ Nothing is ever imported by a stored name: a name that nobody registered stays a
 import dataclasses
 from enum import Enum
 from typing import Any, TypeVar
+
+import msgspec
 
 from seawall.errors import CodecError, InvalidConfigError
 
@@ -16,7 +20,7 @@ _BUILTIN_BASES = (str, bytes, bytearray, int, float, list, dict, set, frozenset)
 
 
 def register(cls: _C, name: str | None = None) -> _C:
-    """Let records of ``cls`` (a dataclass, a named tuple or an enum) come back as that class.
+    """Let records of ``cls`` come back as that class: a dataclass, struct, named tuple or enum.
 
     Works as a decorator too. ``name`` is what is stored, by default ``module.Class``: give one
     that stays when the class moves. Call it in the process that stores and the one that reads.
@@ -25,7 +29,9 @@ def register(cls: _C, name: str | None = None) -> _C:
         InvalidConfigError: ``cls`` is of another kind, or the name stands for another class.
     """
     if not (is_fielded(cls) or issubclass(cls, Enum)):
-        raise InvalidConfigError(f"{cls!r}: must be a dataclass, a named tuple or an enum")
+        raise InvalidConfigError(
+            f"{cls!r}: must be a dataclass, a msgspec.Struct, a named tuple or an enum"
+        )
     stored = name or type_name(cls)
     other = _BY_NAME.get(stored)
     # The same class defined again (a module reloaded, a notebook cell run twice) replaces itself.
@@ -50,21 +56,27 @@ def is_fielded(cls: type) -> bool:
     """Whether instances are made of named fields and of nothing else."""
     if issubclass(cls, tuple):
         return isinstance(getattr(cls, "_fields", None), tuple)
+    if issubclass(cls, msgspec.Struct):
+        return True
     return dataclasses.is_dataclass(cls) and not issubclass(cls, _BUILTIN_BASES)
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass or named tuple, by name; a field that is not set is left out."""
+    """The fields of such an instance, by name; a field that is not set is left out."""
     if isinstance(value, tuple):
         return dict(zip(type(value)._fields, value, strict=True))  # type: ignore[attr-defined]
-    names = [field.name for field in dataclasses.fields(value)]
+    names = (
+        type(value).__struct_fields__
+        if isinstance(value, msgspec.Struct)
+        else [field.name for field in dataclasses.fields(value)]
+    )
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def rebuilt(name: str, fields: dict[str, Any]) -> Any:
     """The instance of a registered class, else ``{"__type__": name, **fields}``.
 
-    The state is put back as it was: ``__init__`` and ``__post_init__`` don't run.
+    The state is put back as it was: ``__init__`` and ``__post_init__`` don't run (a struct's do).
 
     Raises:
         CodecError: the class registered by now has no place for a field, or has a new one without
@@ -78,12 +90,24 @@ def rebuilt(name: str, fields: dict[str, Any]) -> Any:
         values = {**defaults, **fields}
         _check(name, set(fields) - set(known), set(known) - set(values))
         return tuple.__new__(cls, [values[each] for each in known])
+    if issubclass(cls, msgspec.Struct):
+        return _rebuilt_struct(name, cls, fields)
     known_fields = {field.name: field for field in dataclasses.fields(cls)}
     instance = cls.__new__(cls)
     values = {**_defaults(known_fields), **fields}
     _check(name, set(fields) - set(known_fields), _required(known_fields) - set(values))
     for field_name, value in values.items():
         object.__setattr__(instance, field_name, value)
+    return instance
+
+
+def _rebuilt_struct(name: str, cls: type[msgspec.Struct], fields: dict[str, Any]) -> Any:
+    known = {field.name: field.required for field in msgspec.structs.fields(cls)}
+    required = {field_name for field_name, is_required in known.items() if is_required}
+    _check(name, set(fields) - set(known), required - set(fields))
+    instance = cls(**fields)
+    for field_name, value in fields.items():  # as they were, whatever __post_init__ makes of them
+        msgspec.structs.force_setattr(instance, field_name, value)
     return instance
 
 

@@ -32,6 +32,7 @@ class FileTransaction(Protocol):
     @property
     def fence(self) -> int: ...
     def saved_state(self, name: str, /) -> Any: ...
+    def pending_state(self, name: str, /) -> Any: ...
     def save_state(self, name: str, value: Any, /) -> None: ...
 
 
@@ -65,8 +66,9 @@ class FileSink:
     whatever a dead worker left behind it is cut off, and what a frozen one still writes is never
     read. See ``committed_files`` for reading.
 
-    Each run, step and partition needs a folder or a name of its own; batches one after the other
-    (no ``concurrency``), and one sink object for all of them. The folder must be on a local file
+    Each run, step and partition needs a folder or a name of its own, and each of several sinks in
+    one step a name; batches one after the other (no ``concurrency``), and one sink object for all
+    of them. The folder must be on a local file
     system, or one that keeps POSIX's promises on fsync, link and rename, and reachable from
     wherever the step may be resumed.
 
@@ -122,7 +124,7 @@ class FileSink:
             max_records=max_records,
             compressed=compression is not None,
         )
-        self.state_name = f"files {name}"
+        self._name, self.state_name = name, f"files {name}"
         self._disk = _disk or Disk()
         self._writer = Writer(layout, rules, self._disk)
         self._lock = threading.Lock()
@@ -187,10 +189,17 @@ class FileSink:
 
     def _base(self, tx: FileTransaction) -> tuple[SinkState, bool]:
         """The state to go on from, and whether it is committed."""
-        turn = self._turn
-        if turn is not None and turn.tx() is tx:
-            return turn.state, False
-        committed = decode(tx.saved_state(self.state_name), _owner())
+        owner, turn = _owner(), self._turn
+        # Asked, not remembered: a savepoint may have undone the last write.
+        pending = tx.pending_state(self.state_name)
+        if pending is not None:
+            if turn is None or turn.tx() is not tx:
+                raise InvalidConfigError(
+                    f"another FileSink has written in this batch under the name {self._name!r}, "
+                    "and a step keeps one state a name: pass FileSink(…, name=…)"
+                )
+            return decode(pending, owner), False
+        committed = decode(tx.saved_state(self.state_name), owner)
         if turn is not None and turn.may_be_open() and turn.state != committed:
             raise InvalidConfigError(
                 "two batches are being written to one FileSink at the same time: it can only be "

@@ -381,3 +381,20 @@ async def test_relay_without_a_topic_or_with_a_plain_handler_is_refused(manager)
         manager.relay([], _nothing)
     with pytest.raises(InvalidConfigError, match="must be an async function"):
         manager.relay("t", print)
+
+
+async def test_dead_message_that_cannot_be_read_does_not_hide_the_others(manager, connection):
+    """Its class may not be registered where somebody looks, or anywhere: so it was given up."""
+    await manager.publish_many(connection, [Message("t", n) for n in range(3)])
+    odd = """'{"$enum": ["gone.E", "A"]}'"""
+    await connection.execute(
+        f"UPDATE seawall.outbox_messages SET payload = {odd} WHERE payload::text = '1'"
+    )
+
+    async def refuse(message):
+        raise ValueError(message.payload)
+
+    await manager.relay("t", refuse, max_attempts=1).deliver()
+    dead = await manager.dead_messages("t")
+    assert {each.delivery.payload for each in dead} == {0, None, 2}
+    assert ["not registered" in (each.unreadable or "") for each in dead].count(True) == 1

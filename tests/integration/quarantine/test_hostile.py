@@ -416,3 +416,18 @@ async def test_many_records_with_one_that_cannot_be_stored_set_none_aside(manage
     assert await outcomes() == {}
     await manager.quarantine_bad_records("r", records(2_000), "why")
     assert await outcomes() == {"pending": 2_000}
+
+
+async def test_processor_that_cancels_itself_fails_its_record_alone(manager, put, loaded, outcomes):
+    """It would end the whole reprocessing, and the next one at the same record."""
+    await manager.quarantine_bad_records("r", records(4), "why")
+
+    async def cancelling(tx, record):
+        await put(tx, record)
+        if record["n"] == 2:
+            raise asyncio.CancelledError
+
+    metrics = await manager.reprocess_quarantined_records("r", processor=cancelling)
+    assert (metrics.reprocessed, metrics.failed) == (3, 1)
+    assert await loaded() == [0, 1, 3]
+    assert await outcomes() == {"reprocessed": 3, "failed": 1}

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import random
+from datetime import timedelta
 
 import asyncpg
 import pandas as pd
@@ -16,6 +17,7 @@ from seawall import (
     InvalidConfigError,
     PayloadTooLargeError,
     QuarantineKeyError,
+    RecordFilter,
 )
 from seawall.checkpoint.model import Rejection, StepKey
 from seawall.postgres import payload_store, pieces, quarantine_store
@@ -386,3 +388,38 @@ async def test_frame_is_set_aside_row_by_row_and_comes_back(make_manager, connec
     assert first[0]["n"] == 1
     assert_pandas(frame_of(first), frame, check_freq=False)
     assert_polars(frame_of(second), table)
+
+
+async def test_rotation_encrypts_what_edits_kept_before_there_was_a_key(make_manager, connection):
+    """The payload before an edit is as secret as the one behind it."""
+    async with make_manager() as manager:
+        await manager.quarantine_bad_records("r", [{"secret": "before"}], "why")
+        (record,) = await manager.list_quarantined_records(RecordFilter())
+        await manager.edit_quarantined_record(record.record_id, {"secret": "after"}, why="typo")
+    async with make_manager(quarantine_keys=OLD) as manager:
+        assert (await manager.rotate_quarantine_keys()).left == 0
+        plain = "SELECT count(payload) FROM seawall.quarantine_edits"
+        assert await connection.fetchval(plain) == 0
+        (record,) = await manager.list_quarantined_records(RecordFilter())
+    assert record.record == {"secret": "after"}
+    assert record.edits[0].record == {"secret": "before"}
+
+
+async def test_rotation_takes_masked_records_that_are_encrypted_along(make_manager, tmp_path):
+    """They came by an import; with `left` at 0 nothing may need the old key."""
+    file = tmp_path / "masked.jsonl"
+    async with make_manager(quarantine_redact=True) as manager:
+        await manager.quarantine_bad_records("r", [{"password": "x"}, {"b": 1}], "why")
+        await manager.export_quarantined_records(file, RecordFilter())
+        await manager.discard_quarantined_records("r", why="to be imported")
+        await manager.purge_quarantined_records(older_than=timedelta())
+    async with make_manager(quarantine_keys=OLD) as manager:
+        assert (await manager.import_quarantined_records(file)).added == 2
+        _, second = await manager.list_quarantined_records(RecordFilter())
+        await manager.edit_quarantined_record(second.record_id, {"b": 2}, why="typo")
+    async with make_manager(quarantine_keys=f"{NEW},{OLD}") as manager:
+        assert (await manager.rotate_quarantine_keys()).left == 0
+    async with make_manager(quarantine_keys=NEW) as manager:
+        first, second = await manager.list_quarantined_records(RecordFilter())
+    assert (first.record, first.redacted) == ({"password": "***"}, True)
+    assert second.edits[0].record == {"b": 1}

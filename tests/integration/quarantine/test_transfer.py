@@ -338,3 +338,25 @@ def test_jsonl_round_trip_gives_equal_records_and_metadata(two, tmp_path, record
 
 def test_second_database_is_another_one(two):
     assert two.dsns[0] != two.dsns[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\ud800", "n\x00ul", "cr\rlf\n", "=cmd", "", "record.x", "record_id"]
+)
+async def test_csv_of_any_field_name_comes_back_unchanged(manager, tmp_path, name):
+    """A lone surrogate can't be written: under another name it would be taken for a new field."""
+    await manager.quarantine_bad_records("r", [{name: "x", "v": 1}, {"other": 2}], "why")
+    assert await manager.export_quarantined_records(tmp_path / "all.csv", ALL) == 2
+    assert (await manager.import_quarantined_records(tmp_path / "all.csv")).unchanged == 2
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+async def test_masked_export_hides_what_people_wrote_too(manager, tmp_path, kind):
+    said = "password=hunter2hunter2"
+    await manager.quarantine_bad_records("r", [{"password": "hunter2hunter2", said: 1}], said)
+    (record,) = await manager.list_quarantined_records(ALL)
+    await manager.edit_quarantined_record(record.record_id, {said: said.encode()}, why=said)
+    await manager.discard_quarantined_records("r", why=said)
+    file = tmp_path / f"all.{kind}"
+    await manager.export_quarantined_records(file, ALL, masked=True)
+    assert "hunter2" not in file.read_text()

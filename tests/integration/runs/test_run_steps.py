@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from seawall import ErrorRecoveryManager, retry
-from seawall.errors import CodecError, StaleRunError, StepError
+from seawall.errors import CodecError, StaleRunError, StepError, TransactionEndedError
 from seawall.postgres.step_store import PostgresStepStore
 from support.proxy import Proxy, target_of, through
 
@@ -331,3 +331,17 @@ async def test_step_in_an_outer_retry_is_not_made_twice_by_it(manager, counted):
 
         await both()
     assert counted.calls == 21
+
+
+@pytest.mark.parametrize("ending", ["ROLLBACK", "COMMIT"])
+async def test_step_that_ends_its_transaction_keeps_no_result(manager, effects, row_of, ending):
+    """Rolled back, its work would be gone, and the step done all the same."""
+
+    async def write(tx):
+        await tx.execute("INSERT INTO effects VALUES (1)")
+        await tx.execute(ending)
+
+    async with manager.run("p", "r") as run:
+        with pytest.raises(TransactionEndedError, match="step 'write' of run 'r'"):
+            await run.step("write", write, transactional=True)
+    assert (await row_of("write"))["status"] == "failed"

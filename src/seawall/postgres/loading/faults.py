@@ -30,6 +30,11 @@ def is_about_a_record(error: Exception) -> bool:
     return not isinstance(error, _NO_RECORD) and not is_connection_lost(error)
 
 
+def is_codec_refused(error: Exception) -> bool:
+    """Whether a codec of the user's own, made for texts, is of no use to COPY."""
+    return isinstance(error, asyncpg.InternalClientError) and "format encoder" in str(error)
+
+
 def line_of(error: Exception) -> int | None:
     """The record's place in the COPY, from 0, where the server tells it."""
     context = getattr(error, "context", None)

@@ -1,13 +1,15 @@
 """Loading a batch by COPY; its bad records are found, told to the caller, the rest is loaded."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
+
+import asyncpg
 
 from seawall.checkpoint.model import Rejection
 from seawall.conflict import OnConflictOption, check_on_conflict
 from seawall.postgres.loading.arbiter import indexes, resolve
-from seawall.postgres.loading.faults import is_about_a_record
+from seawall.postgres.loading.faults import is_about_a_record, is_codec_refused
 from seawall.postgres.loading.isolate import isolate
 from seawall.postgres.loading.rejection import reject
 from seawall.postgres.loading.shape import Shaped, shape
@@ -55,9 +57,9 @@ class Loader:
             return []
         if on_conflict is not None:
             return await _upsert(unit, expected, table, records, names, on_conflict)
-        if not expected.dirty:
+        if not expected.dirty and not expected.no_copy:
             shaped = shape(records, expected.target, names)
-            if not shaped.misfits and await _copied(unit, expected.target, shaped):
+            if not shaped.misfits and await _copied(unit, expected, shaped):
                 return []
         # Bad records may be good by now: the table is looked at anew whenever there are some.
         expected.target = await describe(unit.connection, table)
@@ -92,12 +94,15 @@ async def _upsert(
     return [reject(number, found[number]) for number in sorted(found)]
 
 
-async def _copied(unit: Attempts, target: Target, shaped: Shaped) -> bool:
+async def _copied(unit: Attempts, expected: Expectations, shaped: Shaped) -> bool:
     """Whether the plain COPY took all records; it is undone if not."""
     try:
-        await unit.attempt(lambda: _copy(unit.connection, target, shaped.columns, shaped.rows))
+        await unit.attempt(
+            lambda: _copy(unit.connection, expected.target, shaped.columns, shaped.rows)
+        )
     except Exception as error:
-        if not is_about_a_record(error):
+        expected.no_copy = is_codec_refused(error)
+        if not is_about_a_record(error) and not expected.no_copy:
             raise
         return False
     return True
@@ -111,6 +116,17 @@ async def _copy(
         schema_name=target.schema,
         columns=[column.name for column in columns],
         records=rows,
+    )
+
+
+async def _insert(
+    connection: Any, target: Target, columns: Sequence[Column], rows: Iterable[Sequence[Any]]
+) -> None:
+    """As ``_copy``, with the codecs of the user's own."""
+    names = ", ".join(quote(column.name) for column in columns)
+    places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
+    await connection.executemany(
+        f"INSERT INTO {target.sql} ({names}) OVERRIDING SYSTEM VALUE VALUES ({places})", rows
     )
 
 
@@ -128,6 +144,19 @@ class _Dirty:
     async def load(self) -> None:
         """Load what is good; ``found`` then holds what is bad."""
         expected = self._expected
+        try:
+            if not expected.no_copy:
+                await self._by_copy()
+        except asyncpg.InternalClientError as error:
+            if not is_codec_refused(error):
+                raise
+            expected.no_copy = True
+        if expected.no_copy:
+            await self._by_errors(_insert)
+        expected.dirty = bool(self._found)
+
+    async def _by_copy(self) -> None:
+        expected = self._expected
         if expected.bad_values:
             await self._stage.test_values()
         # Keys are the dearest to ask for: a later batch asks only if an earlier one had bad ones.
@@ -137,8 +166,7 @@ class _Dirty:
             or (not keys and await self._by_constraints(unique=True))
         )
         if not loaded:
-            await self._by_errors()
-        expected.dirty = bool(self._found)
+            await self._by_errors(_copy)
 
     # -- by constraints ------------------------------------------------------------------------
 
@@ -180,13 +208,13 @@ class _Dirty:
 
     # -- by errors -----------------------------------------------------------------------------
 
-    async def _by_errors(self) -> None:
+    async def _by_errors(self, way: Callable[..., Awaitable[None]]) -> None:
         good = self._stage.good()
         rows = [self._rows[number] for number in good]
 
         async def copy(rows: Iterable[Sequence[Any]]) -> None:
             await self._unit.attempt(
-                lambda: _copy(self._unit.connection, self._target, self._columns, rows)
+                lambda: way(self._unit.connection, self._target, self._columns, rows)
             )
 
         for place, violation in (await isolate(copy, self._names, rows)).items():

@@ -27,13 +27,14 @@ class Attempts(Protocol):
 class Expectations:
     """What earlier batches of a step met in one table, so that the next looks there first."""
 
-    __slots__ = ("bad_keys", "bad_values", "dirty", "repeats", "target", "upserts")
+    __slots__ = ("bad_keys", "bad_values", "dirty", "no_copy", "repeats", "target", "upserts")
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.dirty = False  # the last batch had bad records: don't try the plain COPY
         self.bad_values = False  # values that can't be sent: test them before sending
         self.bad_keys = False  # repeated keys: ask for them before inserting
+        self.no_copy = False  # a codec of the user's own has no use for COPY: insert
         self.repeats = False  # an upsert's keys are repeated in a batch: ask which
         self.upserts: dict[tuple[str, ...], Upsert] = {}  # by the columns that are loaded
 

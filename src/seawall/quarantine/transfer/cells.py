@@ -33,6 +33,11 @@ def unescaped(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
+def is_writable(name: object) -> bool:
+    """Whether it is a text that can name a column, and be read back as it was."""
+    return isinstance(name, str) and _UNPRINTABLE.search(name) is None
+
+
 def cell_of(value: object) -> str:
     """A value's cell: text as it is, None empty, numbers and times plainly, the rest as JSON."""
     if value is None:

@@ -13,8 +13,8 @@ from seawall.masking import MASK, Masker, default_masker
 from seawall.quarantine import codec
 from seawall.quarantine.record import RecordFilter
 from seawall.quarantine.transfer.atomic_file import atomic_file
-from seawall.quarantine.transfer.cells import cell_of, escaped
-from seawall.quarantine.transfer.line import EditLine, Line, raw, text_of, written
+from seawall.quarantine.transfer.cells import cell_of, escaped, is_writable
+from seawall.quarantine.transfer.line import AttemptLine, EditLine, Line, raw, text_of, written
 from seawall.quarantine.transfer.store import ExportSession, TransferStore
 
 # What a person may want to see of a record, before its own fields.
@@ -87,12 +87,21 @@ def _masked(line: Line, masker: Masker) -> Line:
         position=_masked_part(line.position, masker),
         reason=masker.mask_text(line.reason),
         reasons=None if line.reasons is None else [masker.mask_text(e) for e in line.reasons],
+        # Whoever gave a record up or edited it may have quoted it.
+        history=[_masked_attempt(attempt, masker) for attempt in line.history],
         edits=[_masked_edit(edit, masker) for edit in line.edits],
     )
 
 
 def _masked_edit(edit: EditLine, masker: Masker) -> EditLine:
-    return msgspec.structs.replace(edit, payload=_masked_part(edit.payload, masker))
+    payload, why = _masked_part(edit.payload, masker), masker.mask_text(edit.why)
+    return msgspec.structs.replace(edit, payload=payload, why=why)
+
+
+def _masked_attempt(attempt: AttemptLine, masker: Masker) -> AttemptLine:
+    if attempt.message is None:
+        return attempt
+    return msgspec.structs.replace(attempt, message=masker.mask_text(attempt.message))
 
 
 def _masked_part(part: msgspec.Raw, masker: Masker) -> msgspec.Raw:
@@ -108,18 +117,20 @@ def _masked_part(part: msgspec.Raw, masker: Masker) -> msgspec.Raw:
 async def _csv(
     session: ExportSession, which: RecordFilter, masker: Masker | None
 ) -> AsyncIterator[tuple[bytes, int]]:
-    names = await _field_names(session, which)
+    names = await _field_names(session, which, masker)
     yield _csv_text([[*ABOUT, *(FIELD + name for name in names), WHOLE]], BOM), 0
     async for lines in session.pages(which):
         shown = lines if masker is None else [_masked(line, masker) for line in lines]
         yield _csv_text([_cells(line, names) for line in shown]), len(lines)
 
 
-async def _field_names(session: ExportSession, which: RecordFilter) -> tuple[str, ...]:
+async def _field_names(
+    session: ExportSession, which: RecordFilter, masker: Masker | None
+) -> tuple[str, ...]:
     """The fields of all records that are mappings: their columns must be known before the first."""
     names: dict[str, None] = {}
     async for lines in session.pages(which):
-        for line in lines:
+        for line in lines if masker is None else [_masked(line, masker) for line in lines]:
             for name in fields_of(line) or ():
                 if len(names) < _MOST_FIELDS:
                     names.setdefault(name)
@@ -127,12 +138,12 @@ async def _field_names(session: ExportSession, which: RecordFilter) -> tuple[str
 
 
 def fields_of(line: Line) -> dict[str, Any] | None:
-    """The record, where it is a mapping with texts for keys that can be brought back."""
+    """The record, where it is a mapping with texts for keys that a file can hold."""
     try:
         record = codec.decode(text_of(line.payload))
     except CodecError:
         return None
-    if type(record) is not dict or not all(isinstance(key, str) for key in record):
+    if type(record) is not dict or not all(map(is_writable, record)):
         return None
     return record
 
