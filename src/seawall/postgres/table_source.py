@@ -1,5 +1,6 @@
 """Rows of a table or a query of any PostgreSQL as a source."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date, datetime, time
@@ -306,7 +307,8 @@ class _OwnConnection:
             terminate(connection)
 
     async def aclose(self) -> None:
-        with anyio.move_on_after(5, shield=True):
+        # All that was asked for is read: how the server takes the farewell is nobody's matter.
+        with anyio.move_on_after(5, shield=True), contextlib.suppress(Exception):
             if self._connection is not None and not is_closed(self._connection):
                 await self._connection.close()
                 self._connection = None

@@ -353,3 +353,18 @@ async def test_table_source_wrong_table_key_or_position_is_named(
     await connection.execute("INSERT INTO spans VALUES ('1 month')")
     with pytest.raises(InvalidConfigError, match="cast it in a query"):
         await read(TableSource(dsn, "spans", key=["length"]))
+
+
+async def test_table_source_whose_connection_refuses_the_farewell_has_been_read(
+    empty_database_dsn, numbers, monkeypatch
+):
+    """The server may have ended it by then: the records are there all the same."""
+
+    async def close(connection, **_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(asyncpg.Connection, "close", close)
+    found = []
+    async for chunk in TableSource(empty_database_dsn, "numbers", page=30).chunks(None):
+        found += chunk
+    assert found == numbers
