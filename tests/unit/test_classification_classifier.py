@@ -318,3 +318,12 @@ def test_instance_with_a_code_of_its_own_is_not_decided_by_a_remembered_type():
     exc = TimeoutError()
     exc.status_code = 400
     assert decided(exc) == (D, Layer.CODE)
+
+
+def test_classify_connection_that_died_while_a_bad_row_was_undone_is_transient():
+    """asyncpg's word for it says nothing, and what it was busy with is not why it failed."""
+    import asyncpg
+
+    error = asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is …")
+    error.__context__ = asyncpg.CheckViolationError("new row violates check constraint")
+    assert default_classifier.classify(error) is ErrorType.TRANSIENT

@@ -112,7 +112,10 @@ _CLIENTS: _Table = {
         _SYSTEM: "BrokenWorkerProcess BrokenWorkerInterpreter",
         _DATA: "DelimiterNotFound",
     },
-    "asyncpg.exceptions._base": {_CONFIGURATION: "ClientConfigurationError"},
+    "asyncpg.exceptions._base": {
+        _CONFIGURATION: "ClientConfigurationError",
+        _TRANSIENT: "InternalClientError",  # its connection died in the middle of something
+    },
     "avro.errors": {_DATA: "AvroException"},
     "botocore.exceptions": {
         _TRANSIENT: "ConnectTimeoutError ReadTimeoutError ConnectionClosedError WaiterError",
