@@ -1327,4 +1327,35 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     'f1466dd5d395a67c6dba17d93b9d6280b7355d73a61869b55eec3f962058bf06',
     '0.1.0');
 
+-- 0010_pre_background_jobs
+
+-- Background work of the whole fleet: whoever claims a job that is due does it, under a lease.
+
+CREATE TABLE background_jobs (
+    job text PRIMARY KEY CHECK (job <> ''),
+    due_at timestamptz NOT NULL DEFAULT '-infinity',
+    owner text,
+    lease_until timestamptz,
+    last_started_at timestamptz,
+    last_finished_at timestamptz,
+    last_seconds double precision,
+    last_error text,
+    failure_count int NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);
+COMMENT ON TABLE background_jobs IS 'Background work of the fleet: a row each, claimed by one worker at a time.';
+COMMENT ON COLUMN background_jobs.job IS 'Its name, the same in every worker.';
+COMMENT ON COLUMN background_jobs.due_at IS 'When it is to be done next.';
+COMMENT ON COLUMN background_jobs.owner IS 'The worker that does it now; NULL for none.';
+COMMENT ON COLUMN background_jobs.lease_until IS 'Until when nobody else may claim it.';
+COMMENT ON COLUMN background_jobs.last_started_at IS 'When it was claimed last.';
+COMMENT ON COLUMN background_jobs.last_finished_at IS 'When it last ended well.';
+COMMENT ON COLUMN background_jobs.last_seconds IS 'How long it took then.';
+COMMENT ON COLUMN background_jobs.last_error IS 'Why it failed last, secrets masked; NULL after it ended well.';
+COMMENT ON COLUMN background_jobs.failure_count IS 'Failures since it last ended well.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (10, '0010_pre_background_jobs',
+    'c098b2954657d61d16db72dc0bb4d43b9ec97222ec341be8ee05de8f7a67e6cc',
+    '0.1.0');
+
 COMMIT;

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import anyio
 
+from seawall.analytics import Analytics
 from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
@@ -132,6 +133,15 @@ class Services:
             live_seconds=self._config.caller_seconds,
         )
         self._learner = OutcomeLearner(PostgresOutcomeStore(self.database), Outcomes())
+        self._analytics = Analytics(
+            self.database,
+            config=self._config,
+            pipeline_id=self._pipeline_id,
+            worker_id=worker_id,
+            bus=self._bus,
+            classifier=self._classifier,
+            masker=self.form.masker,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
 
@@ -159,6 +169,7 @@ class Services:
         self._shares.start()
         for part in self._tokens:
             self._shares.attach(part)
+        await self._analytics.start()
 
     async def aclose(self) -> None:
         """Write what waits (for at most 15 s), then close what was opened."""
@@ -169,6 +180,7 @@ class Services:
         self._breakers.share = None
         writer, self._writer = self._writer, None
         with anyio.CancelScope(shield=True):
+            await self._analytics.aclose()
             await self._shares.aclose()
             await self._fleet.aclose()
             self._unsubscribe()
@@ -211,6 +223,10 @@ class Services:
     @property
     def outbox(self) -> PostgresOutboxStore:
         return self._opened()._outbox  # noqa: SLF001 - this very object
+
+    @property
+    def analytics(self) -> Analytics:
+        return self._opened()._analytics  # noqa: SLF001 - this very object
 
     @property
     def learner(self) -> OutcomeLearner:

@@ -1,5 +1,6 @@
 """ErrorRecoveryManager: the thin front door. Each method is a few lines over a part."""
 
+from seawall.manager.analysis import AnalysisMethods
 from seawall.manager.checkpoints import CheckpointMethods
 from seawall.manager.payloads import PayloadMethods
 from seawall.manager.policies import PolicyMethods
@@ -8,7 +9,12 @@ from seawall.manager.runs import RunMethods
 
 
 class ErrorRecoveryManager(
-    PolicyMethods, RecordMethods, PayloadMethods, CheckpointMethods, RunMethods
+    PolicyMethods,
+    RecordMethods,
+    PayloadMethods,
+    CheckpointMethods,
+    RunMethods,
+    AnalysisMethods,
 ):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.
 

@@ -1,0 +1,50 @@
+"""What the manager knows of failures over time: its parts, put together over one database."""
+
+from collections.abc import Callable
+
+from seawall.classification import Classifier
+from seawall.config import RecoveryConfig
+from seawall.events import EventBus, Listener
+from seawall.maintenance import Job, JobRunner
+from seawall.masking import Masker
+from seawall.postgres.database import Database
+from seawall.postgres.job_store import PostgresJobStore
+from seawall.service import Service
+
+
+class Analytics:
+    """Patterns, budgets, failure analysis, actions and health, from ``start`` to ``aclose``.
+
+    Each part is an attribute. It hears events (``_listeners``; they only count), writes roll-ups
+    as a service of its own (``_services``), and leaves to the fleet what one worker is enough for
+    (``_jobs``).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
+        pipeline_id: str,  # noqa: ARG002 - for the parts to come
+        worker_id: str,
+        bus: EventBus,
+        classifier: Classifier,  # noqa: ARG002 - for the parts to come
+        masker: Masker,  # noqa: ARG002 - for the parts to come
+    ) -> None:
+        self._bus = bus
+        self._listeners: list[Listener] = []
+        self._services: list[Service] = []
+        self._jobs: list[Job] = []
+        self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
+        self._unsubscribe: list[Callable[[], None]] = []
+
+    async def start(self) -> None:
+        self._unsubscribe = [self._bus.subscribe(listener) for listener in self._listeners]
+        for service in (*self._services, self.jobs):
+            await service.start()
+
+    async def aclose(self) -> None:
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        for service in (self.jobs, *reversed(self._services)):
+            await service.aclose()
