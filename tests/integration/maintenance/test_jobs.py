@@ -11,8 +11,8 @@ from seawall.postgres.job_store import PostgresJobStore
 
 
 @pytest.fixture
-async def store(dsn):
-    database = Database(dsn, config=RecoveryConfig())
+async def store(database_dsn):
+    database = Database(database_dsn, config=RecoveryConfig())
     await database.start()
     yield PostgresJobStore(database)
     await database.aclose()
