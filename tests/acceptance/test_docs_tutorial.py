@@ -40,7 +40,7 @@ def test_tutorial_commands_print_what_it_says(database_dsn, tmp_path):
         command, printed = content
         # /bin/sh tells of the kill on stderr, in words of its own.
         done = subprocess.run(
-            command, shell=True, cwd=tmp_path, env=environment, text=True, check=True,
+            ["sh", "-c", command], cwd=tmp_path, env=environment, text=True, check=True,
             capture_output=True, timeout=60,
         )  # fmt: skip
         assert done.stdout == printed, (command, done.stderr)
