@@ -5,13 +5,13 @@ failed the same way through all its retries has shown the opposite. Counts are t
 beta-binomial with an even prior: nothing is said until a bound of 95 % is passed.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from seawall.classification.fingerprint import Fingerprint
+from seawall.statistics import binomial_at_most
 
 CERTAINTY = 0.95
 # A failure passes where more than half of its retried calls succeed, and lasts where fewer than
@@ -20,7 +20,6 @@ PASSES_ABOVE = 0.5
 LASTS_BELOW = 0.2
 # One long outage makes a passing failure look lasting: it must be seen on several days.
 FEWEST_DAYS = 2
-_MOST_WEIGHED = 1000
 
 
 class Verdict(StrEnum):
@@ -102,22 +101,6 @@ class Outcomes:
 def chance_above(share: float, recovered: int, lasting: int) -> float:
     """How likely it is that more than ``share`` (0 to 1) of such calls recover, by the counts.
 
-    The upper tail of Beta(1 + recovered, 1 + lasting), as a sum of binomial terms.
+    The upper tail of Beta(1 + recovered, 1 + lasting), which is a lower tail of the binomial.
     """
-    total = recovered + lasting
-    if total > _MOST_WEIGHED:  # what many counts say is clear; the same share of fewer says it too
-        recovered = round(recovered * _MOST_WEIGHED / total)
-        lasting = _MOST_WEIGHED - recovered
-    trials = recovered + lasting + 1
-    low, high = math.log(share), math.log1p(-share)
-    return min(
-        1.0,
-        math.fsum(
-            math.exp(_log_choose(trials, k) + k * low + (trials - k) * high)
-            for k in range(recovered + 1)
-        ),
-    )
-
-
-def _log_choose(total: int, part: int) -> float:
-    return math.lgamma(total + 1) - math.lgamma(part + 1) - math.lgamma(total - part + 1)
+    return binomial_at_most(recovered, recovered + lasting + 1, share)
