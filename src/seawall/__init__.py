@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from seawall.errors import TransactionEndedError as TransactionEndedError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
+    from seawall.health import HealthStatus as HealthStatus
+    from seawall.health import SystemHealth as SystemHealth
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.patterns import ErrorPattern as ErrorPattern
     from seawall.patterns import PatternMiner as PatternMiner
@@ -114,6 +116,7 @@ _HOMES = {
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
     "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
     "fallback": "LastGood",
+    "health": "HealthStatus SystemHealth",
     "manager": "ErrorRecoveryManager",
     "patterns": "ErrorPattern PatternMiner stack_fingerprint",
     "pipeline": "Policy",

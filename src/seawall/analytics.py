@@ -5,11 +5,15 @@ from collections.abc import Callable
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
-from seawall.maintenance import Job, JobRunner
+from seawall.maintenance import Job, JobRunner, retention_of, upkeep_jobs
 from seawall.masking import Masker
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.postgres.run_store import PostgresRunStore
+from seawall.postgres.upkeep_store import PostgresUpkeepStore
+from seawall.recorder import Recorder
 from seawall.service import Service
+from seawall.system_health import HealthPart, worker_of
 
 
 class Analytics:
@@ -24,17 +28,35 @@ class Analytics:
         self,
         database: Database,
         *,
-        config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
-        pipeline_id: str,  # noqa: ARG002 - for the parts to come
+        config: RecoveryConfig,
+        pipeline_id: str,
         worker_id: str,
         bus: EventBus,
-        classifier: Classifier,  # noqa: ARG002 - for the parts to come
-        masker: Masker,  # noqa: ARG002 - for the parts to come
+        classifier: Classifier,
+        masker: Masker,
+        recorder: Recorder,
+        runs: PostgresRunStore,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        self.health = HealthPart(
+            database,
+            config=config,
+            worker=worker_of(worker_id, pipeline_id),
+            bus=bus,
+            recorder=recorder,
+            classifier=classifier,
+            masker=masker,
+        )
+        self._services.append(self.health.monitor)
+        self._jobs += upkeep_jobs(
+            PostgresUpkeepStore(database, runs, bus),
+            retention_of(config),
+            stuck_after_seconds=config.stuck_after_seconds,
+        )
+        # Last: it takes the jobs as they are.
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -64,6 +65,13 @@ _RANGES = {
     "bad_record_allowance": Range(int),
     "quarantine_compress_above": Range(int, 0, 2**26),
     "quarantine_max_bytes": Range(int, 1, 2**30),
+    "health_interval_seconds": Range(float),
+    "stuck_after_seconds": Range(float),
+    "error_retention_days": Range(float, 0, 36_500),
+    "retry_retention_days": Range(float, 0, 36_500),
+    "health_retention_days": Range(float, 0, 36_500),
+    "history_retention_days": Range(float, 0, 36_500),
+    "run_retention_days": Range(float, 0, 36_500),
 }
 
 
@@ -110,6 +118,20 @@ class RecoveryConfig:
         mask_patterns: regular expressions of what else is; a group named ``secret`` is the part.
         mask_emails: mask e-mail addresses wherever they stand.
         mask_function: takes a text whose known secrets are masked, gives the text to be written.
+        health_interval_seconds: between two samples of the machine and the process; 0: none.
+        health_paths: folders whose disks are watched; empty: the working folder, the one for
+            temporary files, and the embedded server's.
+        health_thresholds: ``(warn, critical)`` by reading, such as ``{"disk_percent": (80, 90)}``;
+            None for one of them, or for both, never alerts.
+        stuck_after_seconds: after which a run that lives and saves nothing is told of as stuck; 0:
+            never.
+        error_retention_days: how long ``error_details`` are kept, by whole months; 0 for good.
+        retry_retention_days: the same for ``retry_attempts``.
+        health_retention_days: the same for ``system_health``.
+        history_retention_days: how long breakers' transitions and earlier states of checkpoints
+            are kept; 0 for good.
+        run_retention_days: how long after its last sign of life a run is kept, with its positions;
+            0 for good. A run that was deleted begins at the start when it is begun again.
         policies: named policies as plain values; see ``PolicyRegistry.configure``.
 
     Raises:
@@ -147,6 +169,15 @@ class RecoveryConfig:
     mask_patterns: Sequence[str] = ()
     mask_emails: bool = False
     mask_function: Callable[[str], str] | None = None
+    health_interval_seconds: float = 30.0
+    health_paths: Sequence[str] = ()
+    health_thresholds: Mapping[str, Sequence[float | None] | None] = field(default_factory=dict)
+    stuck_after_seconds: float = 3600.0
+    error_retention_days: float = 90
+    retry_retention_days: float = 30
+    health_retention_days: float = 14
+    history_retention_days: float = 90
+    run_retention_days: float = 0
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -171,6 +202,7 @@ class RecoveryConfig:
             kind = type(keys).__name__
             raise InvalidConfigError(f"quarantine_keys is a {kind}: must be a text or a mapping")
         _check_masks(self.mask_keys, self.mask_patterns, self.mask_function)
+        _check_health(self.health_paths, self.health_thresholds)
 
     @classmethod
     def of(cls, value: "Self | Mapping[str, Any] | None") -> Self:
@@ -203,3 +235,25 @@ def _check_masks(keys: object, patterns: object, function: object) -> None:
             raise InvalidConfigError(f"{name}={value!r}: must be a list of texts")
     if function is not None and not callable(function):
         raise InvalidConfigError(f"mask_function={function!r}: must be a function of a text")
+
+
+def _check_health(paths: object, thresholds: object) -> None:
+    if isinstance(paths, str) or not isinstance(paths, Sequence) or not all(map(_is_path, paths)):
+        raise InvalidConfigError(f"health_paths={paths!r}: must be a list of folders")
+    if not isinstance(thresholds, Mapping) or not all(map(_is_pair, thresholds.values())):
+        raise InvalidConfigError(
+            f"health_thresholds={thresholds!r}: must be (warn, critical) by reading, each a number "
+            "or None"
+        )
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
+
+
+def _is_pair(value: object) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        return False
+    return all(each is None or Range(float).accepts(each) for each in value)

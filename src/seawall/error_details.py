@@ -20,6 +20,7 @@ COLUMNS = (
     "error_id", "occurred_at", "pipeline_id", "run_id", "step", "operation", "attempt",
     "error_type", "exception_type", "message", "fingerprint", "traceback", "traceback_digest",
     "context", "sqlstate", "host", "pid", "release",
+    "health",
 )  # fmt: skip
 
 _FINGERPRINT_VERSION = b"1"
@@ -43,8 +44,19 @@ class ErrorDescriber:
         operation: str | None = None,
         attempt: int | None = None,
         release: str | None = None,
+        health: str | None = None,
     ) -> tuple[UUID, Row]:
-        """The error's id and its row, in the order of ``COLUMNS``."""
+        """The error's id and its row, in the order of ``COLUMNS``.
+
+        Args:
+            error: what was raised.
+            scope: where.
+            context: what the caller adds.
+            operation: the call that failed.
+            attempt: which attempt, from 1.
+            release: version of the worker's code.
+            health: the machine at that moment, as JSON.
+        """
         error_id = uuid7()
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         frames = traceback.extract_tb(error.__traceback__, limit=-_TRACEBACK_LIMIT)
@@ -72,6 +84,7 @@ class ErrorDescriber:
             HOST,
             os.getpid(),
             release,
+            health,
         )
 
 

@@ -21,12 +21,13 @@ from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_details import ErrorDescriber
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
+from seawall.health import SystemHealth
 from seawall.learning import OutcomeLearner
 from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
-from seawall.postgres import pieces, quarantine_store
+from seawall.postgres import health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
@@ -89,7 +90,7 @@ class Services:
         self.checkpoints = Checkpoints(
             self.database, self._pipeline_id, self._config, self._opened, self.form
         )
-        self._runs = PostgresRunStore(self.database)
+        self._runs = PostgresRunStore(self.database, self._bus)
         self._steps = PostgresStepStore(self.database)
         self._outbox = PostgresOutboxStore(self.database)
         columns = {
@@ -97,6 +98,7 @@ class Services:
             "error_details": ERROR_COLUMNS,
             quarantine_store.TABLE: quarantine_store.COLUMNS,
             pieces.TABLE: pieces.COLUMNS,
+            health_store.TABLE: health_store.COLUMNS,
         }
         self._recorder = Recorder(
             PostgresRecordStore(self.database, columns), masker=self.form.masker
@@ -141,6 +143,8 @@ class Services:
             bus=self._bus,
             classifier=self._classifier,
             masker=self.form.masker,
+            recorder=self._recorder,
+            runs=self._runs,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
@@ -294,7 +298,12 @@ class Services:
         """Write one row of ``error_details``; it is committed when this returns."""
         self._opened()
         error_id, row = self._describer.row(
-            error, self._scope(run_id, step), context, operation=operation, attempt=attempt
+            error,
+            self._scope(run_id, step),
+            context,
+            operation=operation,
+            attempt=attempt,
+            health=await self._analytics.health.of_error(error),
         )
         await self._recorder.put([("error_details", row)])
         return error_id
@@ -330,6 +339,11 @@ class Services:
         else:
             await self._recorder.put(list(quarantine_store.tabled(rows)))
         return quarantine_id
+
+    async def system_health(self) -> SystemHealth:
+        """This worker's health; the fleet's too where this is started."""
+        is_started = self._writer is not None and self._pid == os.getpid()
+        return await self._analytics.health.monitor.look(fleet=is_started)
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
         current = current_scope.get()

@@ -35,6 +35,20 @@ WRONG = {
     "mask_patterns": ["x+"],
     "mask_emails": ["yes"],
     "mask_function": ["upper"],
+    "health_interval_seconds": [-1],
+    "health_paths": ["/data", [5], [""]],
+    "health_thresholds": [
+        5,
+        {"disk_percent": 85},
+        {"disk_percent": (80, 90, 95)},
+        {"cpu_percent": "9"},
+    ],
+    "stuck_after_seconds": [-1],
+    "error_retention_days": [-1, 40_000],
+    "retry_retention_days": [-1],
+    "health_retention_days": [-1],
+    "history_retention_days": [-1],
+    "run_retention_days": [-1],
     "policies": [["billing"]],
 }
 
