@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import anyio
-import anyio.to_thread
 
 from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock, utc_now
 from seawall.events import EventBus, HealthChanged, default_bus
@@ -25,11 +24,10 @@ from seawall.health.reading import (
 )
 from seawall.health.rules import Rule, readings, status_of
 from seawall.health.store import HealthStore
+from seawall.health.thread import OneThread
 from seawall.scope import Scope
 
 _logger = logging.getLogger("seawall.health")
-
-T = TypeVar("T")
 
 _FIRST_SECONDS = 5.0  # a worker that ends sooner leaves no trace
 _READ_SECONDS = 5.0  # for a file system that doesn't answer
@@ -89,11 +87,11 @@ class HealthMonitor:
         self._record, self._gauges, self._paths = record, gauges, paths
         self._clean, self._every, self._bus, self._clock = clean, every, bus, clock
         self._levels = Levels(rules)
-        self._lag = LoopLag(clock)
+        self._lag = LoopLag()
         self._last_lag: tuple[float, float] | None = None
         self._task: BackgroundTask | None = None
         self._has_reported = self._has_machine = False
-        self._machine_gate, self._disk_gate = _Gate(), _Gate()
+        self._machine_thread, self._disk_thread = OneThread(), OneThread()
         # What an error's moment is told from: the readings by folder (None: the usual ones).
         self._moments: dict[str | None, tuple[float, list[Reading]]] = {}
 
@@ -195,7 +193,9 @@ class HealthMonitor:
         machine = await self._read_machine(keep=keep)
         wanted = self._paths() if paths is None else paths
         none: tuple[Disk, ...] = ()
-        found = await self._disk_gate.call(lambda: self._probe.disks(wanted), none)
+        found = await self._disk_thread.call(
+            lambda: self._probe.disks(wanted), none, seconds=_READ_SECONDS
+        )
         disks = tuple(replace(disk, path=self._clean(disk.path)) for disk in found)
         return Sample(
             taken_at=taken_at,
@@ -208,7 +208,9 @@ class HealthMonitor:
 
     async def _read_machine(self, *, keep: bool) -> Machine:
         self._has_machine = True
-        return await self._machine_gate.call(lambda: self._probe.machine(keep=keep), Machine())
+        return await self._machine_thread.call(
+            lambda: self._probe.machine(keep=keep), Machine(), seconds=_READ_SECONDS
+        )
 
     def _remember(self, folder: str | None, found: list[Reading]) -> None:
         if len(self._moments) >= _MOST_FOLDERS:
@@ -236,22 +238,3 @@ class HealthMonitor:
                 advice=reading.advice,
             )
         )
-
-
-class _Gate:
-    """One call at a time in a thread of its own kind; a caller that comes meanwhile waits for it.
-
-    A call that hangs holds its one thread; whoever comes then gets the default after 5 s.
-    """
-
-    def __init__(self) -> None:
-        self._limiter: anyio.CapacityLimiter | None = None  # made within an event loop
-
-    async def call(self, work: Callable[[], T], default: T) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(1)
-        with anyio.move_on_after(_READ_SECONDS):
-            return await anyio.to_thread.run_sync(
-                work, limiter=self._limiter, abandon_on_cancel=True
-            )
-        return default

@@ -9,6 +9,7 @@ import pytest
 
 from seawall.postgres import (
     checkpoint_store,
+    health_store,
     lease,
     outbox_store,
     payload_store,
@@ -17,6 +18,7 @@ from seawall.postgres import (
     reprocess_store,
     step_session,
     step_store,
+    upkeep_store,
 )
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
@@ -32,6 +34,7 @@ TABLES = {
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs",
+    "workers",
 }  # fmt: skip
 
 COLUMNS = """
@@ -78,6 +81,9 @@ INSERT INTO seawall.outbox_messages (message_id, topic, message_key, payload)
 SELECT gen_random_uuid(), 't' || n % 20, 'k' || n % 100, '{}' FROM generate_series(1, 20000) n;
 INSERT INTO seawall.run_steps (run_id, step, status, function)
 SELECT 'r' || n, s, 'waiting', 'f' FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
+INSERT INTO seawall.workers
+    (worker_id, host, pid, pipeline_id, version, interval_seconds, status, readings, problems)
+SELECT 'w' || n, 'h', n, 'p', '0', 30, 'ok', '{}', '{}' FROM generate_series(1, 2000) n;
 ANALYZE;
 """
 
@@ -136,6 +142,12 @@ PLANS = {
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
         "ORDER BY error_id DESC LIMIT 20",
         ("p7",), "_pipeline_id_error_id_idx",
+    ),
+    "sample of a worker": (
+        health_store._LEAVE, ("w7",), "workers_pkey",
+    ),
+    "transitions that are old": (
+        upkeep_store._OLD_TRANSITIONS, (KEY, 2000), "circuit_breaker_transitions_pkey",
     ),
     "breakers of a run": (
         "SELECT * FROM {schema}.circuit_breaker_transitions WHERE run_id = $1",
