@@ -56,7 +56,7 @@ async def main(dsn):
         print(
             f"a sample: {await timed(monitor.turn, 50) * 1e3:.2f} ms, off the event loop but its row"
         )
-        full = OSError(errno.ENOSPC, "full", "/tmp/x")
+        full = OSError(errno.ENOSPC, "full", f"{tempfile.gettempdir()}/x")
         print(
             f"a SYSTEM error's moment, read before: {await timed(lambda: monitor.moment(full), 2000) * 1e6:.0f} us"
         )
@@ -73,7 +73,7 @@ async def main(dsn):
         print(f"psutil and control groups: {(time.perf_counter() - begun) / 200 * 1e3:.2f} ms")
         begun = time.perf_counter()
         for _ in range(200):
-            probe.disks(["/tmp"])
+            probe.disks([tempfile.gettempdir()])
         print(f"a disk: {(time.perf_counter() - begun) / 200 * 1e6:.0f} us")
         async with manager.database.acquire() as connection:
             plan = await connection.fetch(

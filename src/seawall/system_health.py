@@ -1,6 +1,7 @@
 """A manager's health: its monitor, put together over one database and one recorder."""
 
 import functools
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from seawall.postgres.database import Database
 from seawall.postgres.health_store import PostgresHealthStore
 from seawall.recorder import HOST, Recorder
 from seawall.text import recordable
+
+_logger = logging.getLogger("seawall.health")
 
 
 def worker_of(worker_id: str, pipeline_id: str) -> Worker:
@@ -73,7 +76,12 @@ class HealthPart:
         """For a SYSTEM error, what is known of the machine at its moment, as JSON; else None."""
         if self._classifier.classify(error) is not ErrorType.SYSTEM:
             return None
-        return msgspec.json.encode(await self.monitor.moment(error)).decode()
+        try:
+            return msgspec.json.encode(await self.monitor.moment(error)).decode()
+        except Exception:
+            # The error is to be logged, whatever its machine is like.
+            _logger.exception("the health at the moment of an error could not be told")
+            return None
 
     def _record(self, sample: Sample, found: Sequence[Reading]) -> None:
         self._recorder.offer(health_store.TABLE, health_store.row(self._worker, sample, found))

@@ -164,8 +164,24 @@ async def test_moment_is_read_once_for_many_errors(clock):
     assert case.probe.reads == reads
     assert found["summary"] == "memory 96 % used (1.0 GB free, machine)"
     await clock.sleep(3)
+    assert found["age_seconds"] == 0
     await case.monitor.moment(MemoryError())
     assert case.probe.reads == reads + 1
+
+
+async def test_moment_before_any_reading_says_that_there_is_none(clock, monkeypatch):
+    class Never:
+        async def call(self, work, default, *, seconds):
+            await clock.sleep(seconds)
+            return default
+
+    case = Case(clock)
+    case.monitor._machine_thread = Never()
+    found = await case.monitor.moment(MemoryError())
+    assert found == {
+        "summary": "nothing could be read in time", "status": "ok", "readings": {},
+        "age_seconds": 0.0,
+    }  # fmt: skip
 
 
 @pytest.mark.real_time

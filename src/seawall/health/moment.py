@@ -59,14 +59,11 @@ def about(error: BaseException) -> tuple[str, ...]:
     return ()
 
 
-def describe(
-    error: BaseException, found: Sequence[Reading], folder: str | None, age_seconds: float
-) -> dict[str, Any]:
+def describe(names: Sequence[str], found: Sequence[Reading], folder: str | None) -> dict[str, Any]:
     """The readings as a row has them: in words (``summary``), and by name.
 
-    What the error is about comes first, then what isn't ok.
+    Those of ``names`` come first (of disks that of ``folder``), then what isn't ok.
     """
-    names = about(error)
 
     def concerned(reading: Reading) -> bool:
         right_disk = folder is None or reading.name not in _DISK or reading.subject == folder
@@ -74,10 +71,10 @@ def describe(
 
     ordered = sorted(found, key=lambda each: (not concerned(each), -each.status.severity))
     told = [each for each in ordered if concerned(each) or each.status is not HealthStatus.OK]
+    fine = "every reading is ok" if found else "nothing could be read in time"
     return {
-        "summary": "; ".join(each.says for each in told) or "every reading is ok",
+        "summary": "; ".join(each.says for each in told) or fine,
         "status": status_of(found).value,
-        "age_seconds": round(age_seconds, 3),
         "readings": by_name(found),
     }
 

@@ -11,7 +11,7 @@ from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock, utc_now
 from seawall.events import EventBus, HealthChanged, default_bus
 from seawall.health.lag import LoopLag
 from seawall.health.level import Crossing, Levels
-from seawall.health.moment import describe, folder_of
+from seawall.health.moment import about, describe, folder_of
 from seawall.health.reading import (
     Disk,
     Gauges,
@@ -94,6 +94,8 @@ class HealthMonitor:
         self._machine_thread, self._disk_thread = OneThread(), OneThread()
         # What an error's moment is told from: the readings by folder (None: the usual ones).
         self._moments: dict[str | None, tuple[float, list[Reading]]] = {}
+        # The same in words, for a storm of the same error.
+        self._told: dict[tuple[str | None, tuple[str, ...], float], dict[str, Any]] = {}
 
     async def start(self) -> None:
         if self._every:
@@ -162,16 +164,22 @@ class HealthMonitor:
         Readings of the last 2 s are good enough; else they are taken in a thread, for which 0.25 s
         are waited, once however many errors come at the same time.
         """
-        folder = folder_of(error)
+        folder, names = folder_of(error), about(error)
         read_at, found = self._moments.get(folder, (-1e9, []))
         if self._clock.monotonic() - read_at > _FRESH_SECONDS:
             with anyio.move_on_after(_MOMENT_SECONDS):
                 paths = [*([folder] if folder else []), *self._paths()]
                 sample = await self._sample(keep=False, paths=paths)
                 self._remember(folder, readings(sample, self._rules))
-            read_at, found = self._moments.get(folder) or self._moments.get(None) or (read_at, [])
-        age = self._clock.monotonic() - read_at if found else 0.0
-        return describe(error, found, folder and self._clean(folder), age)
+            nothing: tuple[float, list[Reading]] = (self._clock.monotonic(), [])
+            read_at, found = self._moments.get(folder) or self._moments.get(None) or nothing
+        told = self._told.get((folder, names, read_at))
+        if told is None:
+            told = describe(names, found, folder and self._clean(folder))
+            if len(self._told) >= _MOST_FOLDERS:
+                self._told.clear()
+            self._told[folder, names, read_at] = told
+        return {**told, "age_seconds": round(self._clock.monotonic() - read_at, 3)}
 
     async def _run(self) -> None:
         await self._clock.sleep(min(self._every, _FIRST_SECONDS))
@@ -219,7 +227,8 @@ class HealthMonitor:
 
     def _tell(self, crossing: Crossing) -> None:
         reading, worker = crossing.reading, self._worker
-        level = logging.INFO if crossing.after is HealthStatus.OK else logging.WARNING
+        is_critical = crossing.after is HealthStatus.CRITICAL
+        level = logging.WARNING if is_critical else logging.INFO
         _logger.log(level, "%s: %s", crossing.after.value, reading.says)
         if not self._bus.listeners:
             return
