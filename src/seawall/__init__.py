@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
     from seawall.errors import InvalidConfigError as InvalidConfigError
+    from seawall.errors import InvalidRecordError as InvalidRecordError
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
@@ -108,7 +109,8 @@ _HOMES = {
     "conflict": "OnConflict",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "InvalidConfigError MigrationError MissingProcessorError MissingTableError NotStartedError "
+    "InvalidConfigError InvalidRecordError MigrationError MissingProcessorError MissingTableError "
+    "NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "

@@ -234,6 +234,27 @@ class RecordRefusedError(SeawallError):
         return str(self.args[0])
 
 
+class InvalidRecordError(SeawallError, ValueError):
+    """Raised by a ``transform`` for a record that isn't as it must be: it is quarantined.
+
+    Any exception does that; this one's reasons are stored as they are. The first should be the same
+    text for the same fault, so that records can be counted by it.
+
+    Args:
+        *reasons: at least one; every fault found, the worst first.
+        column: the field of the first fault.
+    """
+
+    def __init__(self, *reasons: str, column: str | None = None) -> None:
+        if not reasons:
+            raise TypeError("InvalidRecordError needs one reason at least")
+        super().__init__(*reasons)
+        self.reasons, self.column = reasons, column
+
+    def __str__(self) -> str:
+        return "; ".join(self.reasons)
+
+
 class TransactionEndedError(SeawallError):
     """Raised when a batch, step or processor has ended the transaction that records its outcome."""
 
