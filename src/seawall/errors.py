@@ -190,6 +190,10 @@ class SinkError(SeawallError):
     """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
 
 
+class AlertDeliveryError(SeawallError):
+    """Raised when a receiver didn't take a notification; it is tried again later."""
+
+
 class QuarantineError(SeawallError):
     """Raised when a quarantined record can't be edited, imported or run as asked; says why."""
 
