@@ -251,7 +251,6 @@ async def test_alertmanager_gets_its_own_form(database):
         assert alert["startsAt"] < alert["endsAt"]
 
 
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 async def test_apprise_sends_to_a_real_server(database):
     async with http_receiver() as server:
         desk = desk_of(database, Apprise(server.url.replace("http://", "json://")))
