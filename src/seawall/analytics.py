@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+from seawall.alerts import AlertDesk
+from seawall.alerts.receiver import Receivers
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner, retention_of, upkeep_jobs
 from seawall.masking import Masker
+from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
 from seawall.postgres.run_store import PostgresRunStore
@@ -36,6 +39,7 @@ class Analytics:
         masker: Masker,
         recorder: Recorder,
         runs: PostgresRunStore,
+        receivers: Receivers,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
@@ -55,6 +59,13 @@ class Analytics:
             PostgresUpkeepStore(database, runs, bus),
             retention_of(config),
             stuck_after_seconds=config.stuck_after_seconds,
+        )
+        self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
+        self._listeners.append(self.alerts.hear)
+        self._services.append(self.alerts)
+        self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
+        self._jobs.append(
+            Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
         # Last: it takes the jobs as they are.
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)

@@ -35,6 +35,7 @@ TABLES = {
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs",
     "workers",
+    "alerts", "alert_notifications", "alert_silences",
 }  # fmt: skip
 
 COLUMNS = """
