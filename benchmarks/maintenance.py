@@ -19,6 +19,21 @@ from seawall.maintenance import JobRunner
 from seawall.postgres.job_store import PostgresJobStore
 
 WORKERS = 100
+
+# A past of 100,000 runs with a finished step each, and 400,000 errors.
+PAST = """
+INSERT INTO seawall.runs (run_id, pipeline_id, status, ended_at)
+SELECT 'past' || n, 'p' || n % 20, 'succeeded', now() FROM generate_series(1, 100000) n;
+INSERT INTO seawall.checkpoints (checkpoint_id, run_id, step, status)
+SELECT gen_random_uuid(), 'past' || n, 's', 'finished' FROM generate_series(1, 100000) n;
+INSERT INTO seawall.run_steps (run_id, step, status, function)
+SELECT 'past' || n, 's', 'done', 'f' FROM generate_series(1, 100000) n;
+INSERT INTO seawall.error_details
+    (error_id, occurred_at, error_type, exception_type, message, fingerprint)
+SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - n), 12, '0') || '70008000'
+        || lpad(to_hex(n), 12, '0'))::uuid, now(), 'data', 'E', 'm', 'f'
+FROM generate_series(1::bigint, 400000) n;
+"""
 LOOKS_A_MINUTE = 12  # one each five seconds
 
 
@@ -82,7 +97,19 @@ async def main(dsn):
                 "w",
                 30.0,
             )
-        print("\n".join(row[0] for row in plan[-3:]))
+        print("\n".join(row[0] for row in plan[-2:]))
+        empty = await each_job(jobs)
+        async with manager.database.acquire() as connection:
+            await connection.execute(PAST)
+            await connection.execute("ANALYZE")
+        full = await each_job(jobs)
+        print(f"{'job':<22} {'empty':>9} {'100,000 runs, 400,000 errors':>30}")
+        for name, seconds in empty.items():
+            print(f"{name:<22} {seconds * 1e3:>6.1f} ms {full[name] * 1e3:>27.1f} ms")
+
+
+async def each_job(jobs):
+    return {job.name: await timed(job.work, 9) for job in jobs}
 
 
 if __name__ == "__main__":

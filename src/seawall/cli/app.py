@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import shlex
 import sys
@@ -19,6 +20,7 @@ from seawall._version import __version__
 from seawall.cli import status as status_view
 from seawall.config import RecoveryConfig
 from seawall.errors import MigrationError, SeawallError
+from seawall.maintenance import Retention
 from seawall.postgres.database import Database
 from seawall.postgres.embedded import default_root, start_detached, stop
 from seawall.postgres.embedded import status as server_status
@@ -26,6 +28,8 @@ from seawall.postgres.migrate import migrate as apply_migrations
 from seawall.postgres.migrate import pending, render_schema
 from seawall.postgres.partitions import drop_partitions
 from seawall.postgres.roles import render_roles
+from seawall.postgres.run_store import PostgresRunStore
+from seawall.postgres.upkeep_store import PostgresUpkeepStore
 
 T = TypeVar("T")
 
@@ -162,14 +166,17 @@ def prune(
     *,
     days: Annotated[int, typer.Option(min=1, help="Keep what is younger than this.")] = 90,
 ) -> None:
-    """Drop the monthly partitions of errors, retries and health that are older than that."""
+    """Drop the months of errors, retries and health, and delete the history, that are older."""
 
     async def work() -> list[str]:
         database = Database(_dsn(dsn, folder), config=RecoveryConfig(), schema=schema)
         await database.start()
         try:
             async with database.acquire() as connection:
-                return await drop_partitions(connection, schema, keep=timedelta(days=days))
+                dropped = await drop_partitions(connection, schema, keep=timedelta(days=days))
+            kept = Retention(errors=days, retries=days, health=days, history=days, runs=0)
+            await PostgresUpkeepStore(database, PostgresRunStore(database)).prune(kept, math.inf)
+            return dropped
         finally:
             await database.aclose()
 
