@@ -7,9 +7,15 @@ from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.patterns import PatternBoard
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.postgres.pattern_store import PostgresPatternStore
+from seawall.recorder import HOST
 from seawall.service import Service
+from seawall.text import recordable
+
+_PRUNE_SECONDS = 3_600.0
 
 
 class Analytics:
@@ -24,17 +30,30 @@ class Analytics:
         self,
         database: Database,
         *,
-        config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
-        pipeline_id: str,  # noqa: ARG002 - for the parts to come
+        config: RecoveryConfig,
+        pipeline_id: str,
         worker_id: str,
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
-        masker: Masker,  # noqa: ARG002 - for the parts to come
+        masker: Masker,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        self.patterns = PatternBoard(
+            PostgresPatternStore(database),
+            bus=bus,
+            mask=lambda text: recordable(text, masker),
+            pipeline_id=pipeline_id,
+            host=HOST,
+            flush_seconds=config.pattern_flush_seconds,
+        )
+        self._listeners.append(self.patterns.counter.hear)
+        self._services.append(self.patterns)
+        self._jobs.append(
+            Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
+        )
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 

@@ -97,7 +97,7 @@ class Step:
             raise CheckpointError("a step is opened once: make another one to open it again")
         outer = current_scope.get()
         self._scope_token = current_scope.set(
-            Scope(outer.pipeline_id, self.key.run_id, self.key.step)
+            Scope(outer.pipeline_id, self.key.run_id, self.key.step, outer.release)
         )
         try:
             session = self._session = await self._store.open(self.key, self._options.request)
