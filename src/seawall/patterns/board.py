@@ -14,6 +14,7 @@ from seawall.patterns.counter import FailureCounter
 from seawall.patterns.gathered import Gathered
 from seawall.patterns.joining import flush_of
 from seawall.patterns.known import KnownShape
+from seawall.patterns.ledger import Sampled
 from seawall.patterns.miner import PatternMiner
 from seawall.patterns.pattern import ErrorPattern, PatternStatus
 from seawall.patterns.reading import render
@@ -29,8 +30,6 @@ _logger = logging.getLogger("seawall.patterns")
 MOST_SHAPES = 10_000  # that the fleet keeps
 _MOST_DAYS = 90
 _MOST_LISTED = 1_000
-
-_Values = dict[str, list[list[TopValues]]]
 
 
 class PatternBoard:
@@ -76,7 +75,7 @@ class PatternBoard:
         self._number = 1
         self._after = 0
         self._pending: dict[str, Gathered] = {}
-        self._values: _Values = {}
+        self._values: dict[str, list[Sampled]] = {}
         self._turn = anyio.Lock()
         self._periodic = Periodic(
             self.flush, every=flush_seconds, name="error patterns", clock=clock
@@ -96,18 +95,21 @@ class PatternBoard:
         Raises whatever the store does; nothing counted is lost then, or written twice.
         """
         async with self._turn:
-            if not self._pending:
-                self._pending = self.counter.take()
-                self._values = self._miner.take_values()
-            if not self._pending:
-                return
-            told = await self._write()
-            self._pending, self._values = {}, {}
-            self._number += 1
+            await self._write()  # what could not be written the last time, as it was
+            self._pending = self.counter.take()
+            self._values = self._miner.take_values()
+            await self._write()
+
+    async def _write(self) -> None:
+        if not self._pending:
+            return
+        told = await self._exchange()
+        self._pending, self._values = {}, {}
+        self._number += 1
         for each in told:
             self._tell(each)
 
-    async def _write(self) -> Sequence[Sighting]:
+    async def _exchange(self) -> Sequence[Sighting]:
         async with self._store.session() as session:
             beginning = await session.begin(self._worker)
             self.counter.set_time(beginning.now)

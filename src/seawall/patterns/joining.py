@@ -5,21 +5,19 @@ from collections.abc import Mapping, Sequence
 from seawall.patterns.counter import others_of, resolved
 from seawall.patterns.gathered import OTHER, Gathered
 from seawall.patterns.known import KnownShape, Template
+from seawall.patterns.ledger import Sampled
 from seawall.patterns.miner import PatternMiner
 from seawall.patterns.reading import render
 from seawall.patterns.room import OTHERS
 from seawall.patterns.row import PatternRow
 from seawall.patterns.store import Flush, PatternSession, Sighting
-from seawall.patterns.values import TopValues
-
-_Values = Mapping[str, Sequence[Sequence[TopValues]]]
 
 
 async def flush_of(
     miner: PatternMiner,
     session: PatternSession,
     pending: Mapping[str, Gathered],
-    values: _Values,
+    values: Mapping[str, Sequence[Sampled]],
     *,
     full: bool,
 ) -> Flush:
@@ -51,7 +49,7 @@ async def flush_of(
                 last_seen=counted.last,
             )
         row.generalize(template)
-        kind = row.add(counted, _fitting(by_pattern.get(pattern_id, ()), row.template))
+        kind = row.add(counted, by_pattern.get(pattern_id, ()))
         if kind is not None:
             flush.sightings.append(_sighting(kind, row, counted))
         _count(flush, row, counted)
@@ -119,21 +117,15 @@ def _with_the_others(gathered: dict[str, Gathered], miner: PatternMiner) -> dict
     return kept
 
 
-def _by_pattern(values: _Values, miner: PatternMiner) -> dict[str, list[Sequence[TopValues]]]:
-    found: dict[str, list[Sequence[TopValues]]] = {}
+def _by_pattern(
+    values: Mapping[str, Sequence[Sampled]], miner: PatternMiner
+) -> dict[str, list[Sampled]]:
+    found: dict[str, list[Sampled]] = {}
     for pattern_id, shapes in values.items():
         now = miner.resolve(pattern_id)
         if now is not None:
             found.setdefault(now, []).extend(shapes)
     return found
-
-
-def _fitting(
-    shapes: Sequence[Sequence[TopValues]], template: Template
-) -> list[Sequence[TopValues]]:
-    """Those taken for this very template: one that has joined others since has other places."""
-    places = template.tokens.count("<*>")
-    return [shape for shape in shapes if len(shape) == places]
 
 
 def _sighting(kind: str, row: PatternRow, counted: Gathered) -> Sighting:

@@ -1,6 +1,7 @@
 """What one worker has seen: a count, times and sampled values for each shape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from seawall.patterns.grouping import Shape
 from seawall.patterns.reading import VARIABLE, Reading
@@ -10,6 +11,25 @@ _ALL_UNTIL = 4  # observations of a shape whose values are all looked at
 _EVERY = 16  # of the later ones, one in so many
 _STORM = 4096  # observations after which
 _EVERY_IN_STORM = 256  # one in so many is
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Values of ``count`` messages of one shape.
+
+    Attributes:
+        tokens: the shape's.
+        values: at each of its variables.
+        count: messages.
+    """
+
+    tokens: tuple[str, ...]
+    values: Sequence[TopValues]
+    count: int
+
+    def at(self, template: tuple[str, ...]) -> list[TopValues]:
+        """The values at each variable of a template that covers the shape."""
+        return list(values_at(template, self.tokens, self.values, self.count))
 
 
 class Tally:
@@ -78,11 +98,11 @@ class Tally:
         """The values at each variable of a template that covers this shape."""
         return values_at(template, self.shape.tokens, self.values, self.count)
 
-    def take_values(self, template: tuple[str, ...]) -> list[TopValues]:
-        """The values sampled since the last taking, at each variable of the template."""
+    def take_values(self) -> "Sampled":
+        """The values sampled since the last taking."""
         fresh, self.taken = self.count - self.taken, self.count
         values, self.values = self.values, [TopValues() for _ in self.values]
-        return list(values_at(template, self.shape.tokens, values, fresh))
+        return Sampled(self.shape.tokens, values, fresh)
 
     def copy_for(self, shape: Shape) -> "Tally":
         """The same on an equal shape of another grouping."""

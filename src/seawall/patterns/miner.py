@@ -8,7 +8,7 @@ from seawall.classification import ErrorType
 from seawall.config import Range
 from seawall.patterns.grouping import Grouping, Shape, key_of
 from seawall.patterns.known import KnownShape, Template
-from seawall.patterns.ledger import Ledger, Tally
+from seawall.patterns.ledger import Ledger, Sampled, Tally
 from seawall.patterns.listing import patterns_of
 from seawall.patterns.pattern import ErrorPattern
 from seawall.patterns.reading import (
@@ -20,7 +20,6 @@ from seawall.patterns.reading import (
 from seawall.patterns.room import OTHERS, make_room
 from seawall.patterns.rules import MARK, NUMBERS
 from seawall.patterns.state import check_versions, dump_state, load_ledger
-from seawall.patterns.values import TopValues
 from seawall.stack import lone_member, stack_fingerprint
 
 _RECENT = 8_192  # messages without their numbers whose tally is known without reading them
@@ -195,13 +194,12 @@ class PatternMiner:
         shape = self._find(pattern_id)
         return None if shape is None else Template(shape.template, shape.spaced)
 
-    def take_values(self) -> dict[str, list[list[TopValues]]]:
-        """The values sampled since the last time, by pattern: a list of places for each shape."""
+    def take_values(self) -> dict[str, list[Sampled]]:
+        """The values sampled since the last time, by pattern, shape for shape."""
         sampled, self._sampled = self._sampled, {}
-        taken: dict[str, list[list[TopValues]]] = {}
+        taken: dict[str, list[Sampled]] = {}
         for tally in sampled.values():
-            root = tally.shape.root()
-            taken.setdefault(root.pattern_id, []).append(tally.take_values(root.template))
+            taken.setdefault(tally.shape.root().pattern_id, []).append(tally.take_values())
         return taken
 
     def dump(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from seawall.classification import ErrorType
 from seawall.patterns.gathered import DIMENSIONS, MOST_SAMPLES, Gathered, merged_counts
 from seawall.patterns.known import Template
-from seawall.patterns.ledger import values_at
+from seawall.patterns.ledger import Sampled, values_at
 from seawall.patterns.pattern import PatternStatus
 from seawall.patterns.values import TopValues
 
@@ -62,12 +62,12 @@ class PatternRow:
             self.variables = [each.weights for each in places]
         self.template = Template(template.tokens, least(mine.spaced, template.spaced))
 
-    def add(self, gathered: Gathered, values: Sequence[Sequence[TopValues]]) -> str | None:
+    def add(self, gathered: Gathered, values: Sequence[Sampled]) -> str | None:
         """Count what a worker gathered; what is to be told of it.
 
         Args:
             gathered: the errors.
-            values: of each of their shapes, those at the template's variables.
+            values: those of each of their shapes, which the template covers.
         """
         seen = None if self.frequency else NEW
         self.frequency += gathered.count
@@ -79,7 +79,7 @@ class PatternRow:
             )
         self._sample(gathered.sample_ids)
         for shape in values:
-            self._add_values(shape)
+            self._add_values(shape.at(self.template.tokens))
         if self.status == PatternStatus.RESOLVED and gathered.last > (self.status_changed_at or 0):
             self.status, self.status_changed_at = PatternStatus.OPEN, gathered.last
             self.status_actor = self.status_reason = None
