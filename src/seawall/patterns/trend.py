@@ -16,7 +16,7 @@ _CHANCE = 0.05
 def trend_of(buckets: Mapping[int, int], first_seen: float, *, now: float, days: int) -> Trend:
     """The trend within the last ``days``.
 
-    ``new`` until there are five whole spans since it was first seen: of six hours; of a day where
+    ``new`` until five spans are over since it was first seen: of six hours; of a day where
     more than eight days are asked for, of several where more than thirty are. Then rising or
     falling, if chance makes such a series less than once in twenty times, else steady. The span
     that isn't over is left out.
