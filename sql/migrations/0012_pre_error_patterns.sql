@@ -42,18 +42,24 @@ CREATE INDEX error_pattern_shapes_pattern ON error_pattern_shapes (pattern_id);
 
 CREATE TABLE error_pattern_counts (
     pipeline_id text NOT NULL,
-    starts_at timestamptz NOT NULL,
+    day date NOT NULL,
     pattern_id text NOT NULL REFERENCES error_patterns ON DELETE CASCADE,
-    frequency bigint NOT NULL CHECK (frequency > 0),
-    PRIMARY KEY (pipeline_id, starts_at, pattern_id)
+    from_00 bigint NOT NULL DEFAULT 0 CHECK (from_00 >= 0),
+    from_06 bigint NOT NULL DEFAULT 0 CHECK (from_06 >= 0),
+    from_12 bigint NOT NULL DEFAULT 0 CHECK (from_12 >= 0),
+    from_18 bigint NOT NULL DEFAULT 0 CHECK (from_18 >= 0),
+    PRIMARY KEY (pipeline_id, day, pattern_id)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE error_pattern_counts IS 'Errors of each pattern in six hours: what analysis reads.';
-COMMENT ON COLUMN error_pattern_counts.pipeline_id IS 'The pipeline; <other> where a pattern is in more than are kept apart.';
-COMMENT ON COLUMN error_pattern_counts.starts_at IS 'Start of the six hours, in UTC.';
+COMMENT ON TABLE error_pattern_counts IS 'Errors of each pattern and day: what analysis reads.';
+COMMENT ON COLUMN error_pattern_counts.pipeline_id IS 'The pipeline; <all>: all of them together; <other>: those that are not kept apart.';
+COMMENT ON COLUMN error_pattern_counts.day IS 'The day, in UTC.';
 COMMENT ON COLUMN error_pattern_counts.pattern_id IS 'The pattern; goes with it.';
-COMMENT ON COLUMN error_pattern_counts.frequency IS 'Errors seen.';
-CREATE INDEX error_pattern_counts_pattern ON error_pattern_counts (pattern_id);
-CREATE INDEX error_pattern_counts_starts_at ON error_pattern_counts (starts_at);
+COMMENT ON COLUMN error_pattern_counts.from_00 IS 'Errors seen in the six hours from midnight.';
+COMMENT ON COLUMN error_pattern_counts.from_06 IS 'Errors seen in the six hours from 6.';
+COMMENT ON COLUMN error_pattern_counts.from_12 IS 'Errors seen in the six hours from 12.';
+COMMENT ON COLUMN error_pattern_counts.from_18 IS 'Errors seen in the six hours from 18.';
+CREATE INDEX error_pattern_counts_pattern ON error_pattern_counts (pattern_id, pipeline_id, day);
+CREATE INDEX error_pattern_counts_day ON error_pattern_counts (day);
 
 CREATE TABLE error_pattern_workers (
     worker text PRIMARY KEY,

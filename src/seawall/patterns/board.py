@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import anyio
 
@@ -28,7 +28,10 @@ from seawall.service import Periodic
 _logger = logging.getLogger("seawall.patterns")
 
 MOST_SHAPES = 10_000  # that the fleet keeps
+_MOST_TEMPLATES = 2_000  # that a worker counts under; making room takes time in proportion
 _MOST_DAYS = 90
+_DAY_SECONDS = 86_400
+_EPOCH = date(1970, 1, 1)
 _MOST_LISTED = 1_000
 
 
@@ -67,7 +70,7 @@ class PatternBoard:
     ) -> None:
         Range(float, low_open=True).check("flush_seconds", flush_seconds)
         self._store, self._bus = store, bus
-        self._miner = PatternMiner()
+        self._miner = PatternMiner(max_templates=_MOST_TEMPLATES)
         self.counter = FailureCounter(
             self._miner, mask=mask, pipeline_id=pipeline_id, host=host, clock=clock
         )
@@ -185,9 +188,9 @@ class PatternBoard:
 
 
 def _shown(row: PatternRow, buckets: Mapping[int, int], now: float, days: int) -> ErrorPattern:
-    daily: dict[datetime, int] = {}
+    daily: dict[int, int] = {}
     for at in sorted(buckets):
-        day = _moment(at).replace(hour=0)
+        day = at // _DAY_SECONDS
         daily[day] = daily.get(day, 0) + buckets[at]
     places = (top_of([TopValues(dict(each))]) for each in row.variables)
     return ErrorPattern(
@@ -203,7 +206,7 @@ def _shown(row: PatternRow, buckets: Mapping[int, int], now: float, days: int) -
         status=PatternStatus(row.status),
         status_reason=row.status_reason,
         regressed_at=None if row.regressed_at is None else _moment(row.regressed_at),
-        daily={day.date(): count for day, count in daily.items()},
+        daily={_EPOCH + timedelta(days=day): count for day, count in daily.items()},
         sample_ids=tuple(row.sample_ids),
         **{dimension: _heaviest(row.seen_in.get(dimension, {})) for dimension in _SHOWN},
     )

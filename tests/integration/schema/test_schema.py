@@ -11,6 +11,7 @@ from seawall.postgres import (
     checkpoint_store,
     lease,
     outbox_store,
+    pattern_session,
     pattern_store,
     payload_store,
     quarantine_store,
@@ -140,9 +141,9 @@ PLANS = {
     "oldest open record": (
         record_query_store._OLDEST, ("p", KEY), "quarantined_records_pkey",
     ),
-    "patterns of a flush": (pattern_store._ROWS, (["0" * 16],), "error_patterns_pkey"),
+    "patterns of a flush": (pattern_session._ROWS, (["0" * 16],), "error_patterns_pkey"),
     "shapes that are news": (
-        pattern_store._SHAPES, (4_990,), "error_pattern_shapes_sequence",
+        pattern_session._SHAPES, (4_990,), "error_pattern_shapes_sequence",
     ),
     "an id of before": (
         pattern_store._SET_STATUS, ("0" * 16, "open", "a", "b"),
