@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+from seawall.alerts import AlertDesk
+from seawall.alerts.receiver import Receivers
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
 from seawall.patterns import PatternBoard
+from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
 from seawall.postgres.pattern_store import PostgresPatternStore
@@ -36,11 +39,20 @@ class Analytics:
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
         masker: Masker,
+        receivers: Receivers,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        # First of all, so that they are closed last: what others tell as they close is heard.
+        self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
+        self._listeners.append(self.alerts.hear)
+        self._services.append(self.alerts)
+        self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
+        self._jobs.append(
+            Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
+        )
         self.patterns = PatternBoard(
             PostgresPatternStore(database),
             bus=bus,
@@ -63,7 +75,7 @@ class Analytics:
             await service.start()
 
     async def aclose(self) -> None:
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
         for service in (self.jobs, *reversed(self._services)):
             await service.aclose()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()

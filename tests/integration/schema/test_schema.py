@@ -33,8 +33,9 @@ TABLES = {
     "fleet_tokens", "fleet_token_holders", "parked_calls", "checkpoint_leases",
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
-    "quarantine_counts", "learned_outcomes", "background_jobs", "error_pattern_shapes",
-    "error_pattern_counts", "error_pattern_workers",
+    "quarantine_counts", "learned_outcomes", "background_jobs",
+    "alerts", "alert_notifications", "alert_silences",
+    "error_pattern_shapes", "error_pattern_counts", "error_pattern_workers",
 }  # fmt: skip
 
 COLUMNS = """
