@@ -81,9 +81,7 @@ class FailureCounter:
             )
             if not event.counted:
                 self._count(event, pattern_id)
-            found = self._gathered.get(pattern_id)
-            if found is not None:
-                found.sample(event.error_id)
+            self._found(event, pattern_id).sample(event.error_id)
 
     def identify(self, message: str, error_type: str, stack: str | None) -> str:
         """The pattern of a message whose secrets are masked."""
@@ -114,12 +112,25 @@ class FailureCounter:
         return pattern_id
 
     def _count(self, event: RetryScheduled | RetryExhausted | ErrorLogged, pattern_id: str) -> None:
-        at = self._clock.monotonic() + self._offset
+        scope = event.scope
+        self._found(event, pattern_id).see(
+            self._now(),
+            scope.pipeline_id or self._pipeline_id,
+            scope.step,
+            self._host,
+            scope.release,
+        )
+
+    def _now(self) -> float:
+        return self._clock.monotonic() + self._offset
+
+    def _found(
+        self, event: RetryScheduled | RetryExhausted | ErrorLogged, pattern_id: str
+    ) -> Gathered:
         found = self._gathered.get(pattern_id)
         if found is None:
-            found = self._new(pattern_id, ErrorType(event.error_type), at)
-        scope = event.scope
-        found.see(at, scope.pipeline_id or self._pipeline_id, scope.step, self._host, scope.release)
+            found = self._new(pattern_id, ErrorType(event.error_type), self._now())
+        return found
 
     def _new(self, pattern_id: str, error_type: ErrorType, at: float) -> Gathered:
         if len(self._gathered) >= _MOST_GATHERED:

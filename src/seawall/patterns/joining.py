@@ -40,6 +40,10 @@ async def flush_of(
     for pattern_id, counted in gathered.items():
         template = _template(miner, pattern_id)
         row = rows.get(pattern_id)
+        if not counted.count:  # a failure that was counted before, and logged since
+            if row is not None:
+                row.sample(counted.sample_ids)
+            continue
         if row is None:
             row = rows[pattern_id] = PatternRow(
                 pattern_id=pattern_id,

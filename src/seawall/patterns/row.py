@@ -77,7 +77,7 @@ class PatternRow:
             self.seen_in[dimension] = merged_counts(
                 self.seen_in.get(dimension, {}), gathered.seen_in[dimension], dimension
             )
-        self._sample(gathered.sample_ids)
+        self.sample(gathered.sample_ids)
         for shape in values:
             self._add_values(shape.at(self.template.tokens))
         if self.status == PatternStatus.RESOLVED and gathered.last > (self.status_changed_at or 0):
@@ -103,7 +103,7 @@ class PatternRow:
             self.seen_in[dimension] = merged_counts(
                 self.seen_in.get(dimension, {}), other.seen_in.get(dimension, {}), dimension
             )
-        self._sample(other.sample_ids)
+        self.sample(other.sample_ids)
         self._add_values([TopValues(dict(each)) for each in other.variables])
         self.recommended_action = self.recommended_action or other.recommended_action
 
@@ -113,8 +113,8 @@ class PatternRow:
         self.status_actor = like.status_actor if like else None
         self.status_reason = like.status_reason if like else None
 
-    def _sample(self, error_ids: Sequence[UUID]) -> None:
-        """UUIDv7 grow with time: the latest are kept."""
+    def sample(self, error_ids: Sequence[UUID]) -> None:
+        """Keep the latest: UUIDv7 grow with time."""
         self.sample_ids = sorted({*self.sample_ids, *error_ids})[-MOST_SAMPLES:]
 
     def _add_values(self, places: Sequence[TopValues]) -> None:

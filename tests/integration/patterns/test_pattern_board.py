@@ -392,3 +392,24 @@ async def test_board_of_a_manager_listens_and_refuses_a_wrong_period(manager):
         assert isinstance(worker._services.analytics.patterns, PatternBoard)
     with pytest.raises(InvalidConfigError, match="pattern_flush_seconds"):
         manager(pattern_flush_seconds=0)
+
+
+async def test_patterns_error_logged_after_its_attempts_were_written_is_their_sample(manager):
+    async with manager() as worker:
+        with pytest.raises(LoadError) as caught:
+            await worker.execute_with_retry(failing("the disk is full again"), max_retries=1)
+        (before,) = await worker.get_error_patterns()
+        error_id = await worker.log_error_details(None, caught.value)
+        (after,) = await worker.get_error_patterns()
+    assert before.sample_ids == ()
+    assert after.sample_ids == (error_id,)
+    assert before.frequency == after.frequency
+
+
+async def test_patterns_seen_last_are_told_before_the_manager_is_closed(manager):
+    worker = manager()
+    seen = seen_by(worker)
+    async with worker:
+        worker.bus.emit(logged("the disk is full again"))
+    assert [(event.kind, event.scope.pipeline_id) for event in seen] == [("new", "default")]
+    assert seen[0].error_message_pattern == "the disk is full again"
