@@ -87,7 +87,7 @@ def test_counter_counts_each_failure_once():
 
 def test_counter_times_are_the_databases():
     counter, _, clock = made()
-    counter.set_time(1_000_000.0)
+    counter.set_time(1_000_000.0, clock.monotonic())
     counter.hear(scheduled("part 1 is away now"))
     clock.now += 30_000
     counter.hear(scheduled("part 1 is away now"))

@@ -13,7 +13,6 @@ from seawall.events import EventBus, PatternSeen
 from seawall.patterns.counter import FailureCounter
 from seawall.patterns.gathered import Gathered
 from seawall.patterns.joining import flush_of
-from seawall.patterns.known import KnownShape
 from seawall.patterns.ledger import Sampled
 from seawall.patterns.miner import PatternMiner
 from seawall.patterns.pattern import ErrorPattern, PatternStatus
@@ -69,7 +68,7 @@ class PatternBoard:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         Range(float, low_open=True).check("flush_seconds", flush_seconds)
-        self._store, self._bus = store, bus
+        self._store, self._bus, self._clock = store, bus, clock
         self._miner = PatternMiner(max_templates=_MOST_TEMPLATES)
         self.counter = FailureCounter(
             self._miner, mask=mask, pipeline_id=pipeline_id, host=host, clock=clock
@@ -113,9 +112,11 @@ class PatternBoard:
             self._tell(each)
 
     async def _exchange(self) -> Sequence[Sighting]:
+        await self._read(self._store)  # most of it before others have to wait for this flush
         async with self._store.session() as session:
+            asked_at = self._clock.monotonic()
             beginning = await session.begin(self._worker)
-            self.counter.set_time(beginning.now)
+            self.counter.set_time(beginning.now, asked_at)
             if beginning.last_flush >= self._number:
                 return beginning.told  # the answer to its COMMIT was lost
             await self._learn(session, beginning)
@@ -129,9 +130,15 @@ class PatternBoard:
         if beginning.shape_count < len(self._miner.learned):
             self._miner.forget_learned()  # some were deleted: those that are left count
             self._after = 0
-        shapes: list[KnownShape]
-        shapes, self._after = await session.shapes(self._after)
-        self._miner.learn(shapes)
+        await self._read(session)
+
+    async def _read(self, source: PatternStore | PatternSession) -> None:
+        """In portions: taking in many at once would hold up the event loop."""
+        while True:
+            shapes, self._after = await source.shapes(self._after)
+            if not shapes:
+                return
+            self._miner.learn(shapes)
 
     def _tell(self, seen: Sighting) -> None:
         self._bus.emit(

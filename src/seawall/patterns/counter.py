@@ -66,9 +66,12 @@ class FailureCounter:
         # The database's time is this much ahead of the monotonic clock; at first by our own.
         self._offset = utc_now().timestamp() - clock.monotonic()
 
-    def set_time(self, now: float) -> None:
-        """The database's clock shows ``now``, seconds since the epoch."""
-        self._offset = now - self._clock.monotonic()
+    def set_time(self, now: float, asked_at: float) -> None:
+        """The database's clock showed ``now`` when it was asked at ``asked_at`` or a little later.
+
+        Late by the way there, never early: what happens after a pattern was resolved is seen so.
+        """
+        self._offset = now - asked_at
 
     def hear(self, event: Event) -> None:
         """Count a failure that was not counted before."""

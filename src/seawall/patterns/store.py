@@ -65,8 +65,8 @@ class PatternSession(Protocol):
         """Where things stand."""
         ...
 
-    async def shapes(self, after: int) -> tuple[list[KnownShape], int]:
-        """Shapes that changed after that number, and the number of the last change."""
+    async def shapes(self, after: int) -> tuple[Sequence[KnownShape], int]:
+        """Shapes that changed after that number, some at a time, and the number of the last."""
         ...
 
     async def rows(self, pattern_ids: Collection[str]) -> dict[str, PatternRow]:
@@ -83,6 +83,10 @@ class PatternStore(Protocol):
 
     def session(self) -> AbstractAsyncContextManager[PatternSession]:
         """A transaction: committed at the end of the block, undone by an exception."""
+        ...
+
+    async def shapes(self, after: int) -> tuple[Sequence[KnownShape], int]:
+        """As of a session, while others may write: the way to most of them."""
         ...
 
     async def list(

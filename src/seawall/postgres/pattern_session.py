@@ -21,7 +21,7 @@ FROM (VALUES ($1::text)) AS v (worker) LEFT JOIN {schema}.error_pattern_workers 
 
 _SHAPES = """
 SELECT shape_key, pattern_id, error_type, tokens, spaced, absorbs, sequence
-FROM {schema}.error_pattern_shapes WHERE sequence > $1 ORDER BY sequence
+FROM {schema}.error_pattern_shapes WHERE sequence > $1 ORDER BY sequence LIMIT 500
 """
 
 COLUMNS = """
@@ -116,6 +116,12 @@ ON CONFLICT (worker) DO UPDATE SET
 """
 
 
+async def shapes_after(connection: Any, schema: str, after: int) -> tuple[list[KnownShape], int]:
+    """The next 500 shapes that changed after that number, and the number of the last of them."""
+    rows = await connection.fetch(in_schema(_SHAPES, schema), after)
+    return [_shape(row) for row in rows], rows[-1]["sequence"] if rows else after
+
+
 class PostgresPatternSession:
     """Implements ``PatternSession`` on a connection in a transaction."""
 
@@ -128,8 +134,7 @@ class PostgresPatternSession:
         return Beginning(row["now"], row["flush"] or 0, told, row["shape_count"])
 
     async def shapes(self, after: int) -> tuple[list[KnownShape], int]:
-        rows = await self._connection.fetch(in_schema(_SHAPES, self._schema), after)
-        return [_shape(row) for row in rows], rows[-1]["sequence"] if rows else after
+        return await shapes_after(self._connection, self._schema, after)
 
     async def rows(self, pattern_ids: Collection[str]) -> dict[str, PatternRow]:
         rows = await self._connection.fetch(in_schema(_ROWS, self._schema), list(pattern_ids))

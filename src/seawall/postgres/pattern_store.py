@@ -5,12 +5,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from seawall.patterns.gathered import BUCKET_SECONDS
+from seawall.patterns.known import KnownShape
 from seawall.patterns.pattern import PatternStatus
 from seawall.patterns.row import PatternRow
 from seawall.postgres import audit
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
-from seawall.postgres.pattern_session import COLUMNS, PostgresPatternSession, row_of
+from seawall.postgres.pattern_session import (
+    COLUMNS,
+    PostgresPatternSession,
+    row_of,
+    shapes_after,
+)
 from seawall.text import storable
 
 _KEPT_DAYS = 100
@@ -107,6 +113,11 @@ class PostgresPatternStore:
         """A flush's transaction, alone among the fleet's."""
         async with self._locked() as connection:
             yield PostgresPatternSession(connection, self._database.schema)
+
+    async def shapes(self, after: int) -> tuple[Sequence[KnownShape], int]:
+        """Some of what changed; changes are numbered in the order of their commits."""
+        async with self._database.acquire() as connection:
+            return await shapes_after(connection, self._database.schema, after)
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[Any]:
