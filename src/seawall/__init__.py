@@ -15,6 +15,7 @@ from seawall.retry import retry as retry
 from seawall.timeout import timeout as timeout
 
 if TYPE_CHECKING:
+    from seawall.analysis import FailureAnalysis as FailureAnalysis
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from seawall.source import skip_forward as skip_forward
 
 _HOMES = {
+    "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+from seawall.analysis import Analyst, FailureCounter
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.recorder import HOST
 from seawall.service import Service
 
 
@@ -25,7 +28,7 @@ class Analytics:
         database: Database,
         *,
         config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
-        pipeline_id: str,  # noqa: ARG002 - for the parts to come
+        pipeline_id: str,
         worker_id: str,
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
@@ -35,6 +38,15 @@ class Analytics:
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        failures = PostgresAnalysisStore(database)
+        self.failures = Analyst(failures, bus)
+        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
+        self._listeners.append(counter.hear)
+        self._services.append(counter)
+        self._jobs += [
+            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
+            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
+        ]
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 

@@ -176,11 +176,13 @@ class StepEnded(Event):
 class FailureRateChanged(Event):
     """A pipeline's failure rate went up or down; told once a change, by one worker of the fleet.
 
+    ``subject`` is the part whose rate it is (``step × host: load × a``), None for the whole;
     ``began_at`` is ISO 8601 in UTC; rates are 0 to 1; ``summary`` says it in sentences, with what
     sets the failures apart.
     """
 
     pipeline_id: str
+    subject: str | None
     direction: str
     began_at: str
     rate_before: float
