@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+from seawall.alerts import AlertDesk
+from seawall.alerts.receiver import Receivers
 from seawall.analysis import Analyst, FailureCounter
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
@@ -32,12 +35,20 @@ class Analytics:
         worker_id: str,
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
-        masker: Masker,  # noqa: ARG002 - for the parts to come
+        masker: Masker,
+        receivers: Receivers,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
+        self._listeners.append(self.alerts.hear)
+        self._services.append(self.alerts)
+        self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
+        self._jobs.append(
+            Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
+        )
         failures = PostgresAnalysisStore(database)
         self.failures = Analyst(failures, bus)
         counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)

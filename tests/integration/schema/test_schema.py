@@ -32,6 +32,7 @@ TABLES = {
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs",
+    "alerts", "alert_notifications", "alert_silences",
     "failure_slots", "failure_changes",
 }  # fmt: skip
 
