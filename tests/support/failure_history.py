@@ -31,7 +31,7 @@ class History:
         rate,
         *,
         seed=1,
-        days=30,
+        days=12,
         every=5,
         now=NOW,
         release=lambda at, host: "1.4",

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from seawall import ErrorRecoveryManager, InvalidConfigError
+from seawall.alerts.rule import failure_rate
 from seawall.analysis import Analyst
 from seawall.analysis.store import Delta
 from seawall.config import RecoveryConfig
@@ -185,6 +186,10 @@ async def test_change_is_told_once_by_any_number_of_workers_and_its_end_too(stor
     for analyst in (*analysts, *analysts):
         await analyst.watch()
     assert [each.direction for each in told] == ["rise", "fall"]
+    signals = [failure_rate(each) for each in told]
+    assert [signal.firing for signal in signals] == [True, False]
+    assert {signal.key for signal in signals} == {"failure_rate:flights:"}
+    assert signals[0].message == rise.summary
 
 
 async def test_part_that_fails_suddenly_is_told_once(store, connection):
