@@ -87,7 +87,6 @@ class BudgetUse:
     """Good and bad runs of the period that a budget is for, and of its last day."""
 
     objective: float
-    period_seconds: float
     good: int
     bad: int
     recent_good: int

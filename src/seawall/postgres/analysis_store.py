@@ -277,7 +277,6 @@ class PostgresAnalysisStore:
             return None
         return BudgetUse(
             objective=row["objective"],
-            period_seconds=days * _DAY_SECONDS,
             good=row["good"],
             bad=row["bad"],
             recent_good=row["recent_good"],

@@ -276,7 +276,7 @@ def test_noise_raises_no_outlook():
 
 
 def test_budget_runs_out_by_what_is_bad_beyond_the_objective():
-    use = BudgetUse(0.99, 30 * 86_400.0, good=7150, bad=50, recent_good=230, recent_bad=10,
+    use = BudgetUse(0.99, good=7150, bad=50, recent_good=230, recent_bad=10,
                     recent_seconds=86_400.0)  # fmt: skip
     (look,) = look_ahead(NOW, [], use)
     # 72 are allowed, 22 are left, and 10 a day are 7.6 more than the objective allows.
@@ -286,7 +286,7 @@ def test_budget_runs_out_by_what_is_bad_beyond_the_objective():
 
 
 def test_budget_that_is_spent_has_run_out_and_one_that_lasts_is_no_outlook():
-    spent = BudgetUse(0.99, 1.0, 900, 100, 90, 10, 86_400.0)
+    spent = BudgetUse(0.99, 900, 100, 90, 10, 86_400.0)
     assert look_ahead(NOW, [], spent)[0].ends_at == NOW
-    assert look_ahead(NOW, [], BudgetUse(0.99, 1.0, 9990, 10, 998, 2, 86_400.0)) == ()
-    assert look_ahead(NOW, [], BudgetUse(0.99, 1.0, 0, 0, 0, 0, 86_400.0)) == ()
+    assert look_ahead(NOW, [], BudgetUse(0.99, 9990, 10, 998, 2, 86_400.0)) == ()
+    assert look_ahead(NOW, [], BudgetUse(0.99, 0, 0, 0, 0, 86_400.0)) == ()
