@@ -4,14 +4,17 @@ from collections.abc import Callable
 
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
+from seawall.analysis import Analyst, FailureCounter
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
 from seawall.postgres.alert_store import PostgresAlertStore
+from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.recorder import HOST
 from seawall.service import Service
 
 
@@ -28,7 +31,7 @@ class Analytics:
         database: Database,
         *,
         config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
-        pipeline_id: str,  # noqa: ARG002 - for the parts to come
+        pipeline_id: str,
         worker_id: str,
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
@@ -46,6 +49,15 @@ class Analytics:
         self._jobs.append(
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
+        failures = PostgresAnalysisStore(database)
+        self.failures = Analyst(failures, bus)
+        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
+        self._listeners.append(counter.hear)
+        self._services.append(counter)
+        self._jobs += [
+            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
+            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
+        ]
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 

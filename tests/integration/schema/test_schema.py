@@ -33,6 +33,7 @@ TABLES = {
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs",
     "alerts", "alert_notifications", "alert_silences",
+    "failure_slots", "failure_changes",
 }  # fmt: skip
 
 COLUMNS = """
