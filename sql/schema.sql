@@ -1454,7 +1454,143 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     '05e4dfbf36c1f5f4f04e3a6a55bd6ef4a8268537efd35517360564cc57f73bd1',
     '0.1.0');
 
--- 0012_pre_error_patterns
+-- 0012_pre_roles
+
+-- What a role that only writes can't do by itself, it does by these functions of the owner: as far
+-- as they go, and no further. Each has a search path of its own, with temporary tables last, so that
+-- nobody's table of the same name stands in the way.
+
+-- The next partition, by name and month alone: its bounds are reckoned here.
+CREATE FUNCTION make_partition(parent text, month date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    keys constant jsonb := '{"error_details": "error_id", "retry_attempts": "attempt_id",
+                             "system_health": "sample_id"}';
+    own text := current_schema();
+    key text := keys ->> parent;
+    first date := date_trunc('month', month)::date;
+    child text := parent || to_char(first, '_YYYY_MM');
+    from_key uuid := uuid7_floor(first);
+    to_key uuid := uuid7_floor((first + interval '1 month')::date);
+BEGIN
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'make_partition: % is not one of %', parent, keys
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF first < date '2020-01-01' OR first >= date '2100-01-01' THEN
+        RAISE EXCEPTION 'make_partition: % is out of range', month
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM pg_advisory_xact_lock(hashtextextended('seawall partitions ' || own, 0));
+    IF to_regclass(format('%I.%I', own, child)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    -- A writer on its way to the default partition would make the attaching fail, or be refused
+    -- after it: its row belongs into the new one. Held off at the parent, it looks anew. Reads go on.
+    EXECUTE format('LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE', own, parent);
+    -- Made aside and attached: creating it in place would lock out the readers too.
+    EXECUTE format('CREATE TABLE %I.%I (LIKE %I.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                   own, child, own, parent);
+    -- A row that the default partition has already would refuse the attaching.
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM %I.%I WHERE %I >= %L AND %I < %L RETURNING *) '
+        'INSERT INTO %I.%I SELECT * FROM moved',
+        own, parent || '_default', key, from_key, key, to_key, own, child);
+    EXECUTE format('ALTER TABLE %I.%I ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
+                   own, parent, own, child, from_key, to_key);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION make_partition IS 'Make the partition of a month, unless it is there; whether it was made.';
+
+-- The smallest UUIDv7 of a day: a bound between partitions.
+CREATE FUNCTION uuid7_floor(day date) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM day::timestamp) * 1000)::bigint), 12, '0')
+            || '70008000000000000000')::uuid
+$$;
+COMMENT ON FUNCTION uuid7_floor IS 'The smallest UUIDv7 of a day, in UTC.';
+
+DO $$
+DECLARE
+    each text;
+BEGIN
+    FOREACH each IN ARRAY ARRAY[
+        'make_partition(text, date)', 'quarantine_count_added()', 'quarantine_count_changed()',
+        'quarantine_records_removed()', 'quarantine_records_emptied()'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       each, current_schema());
+    END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION make_partition FROM PUBLIC;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (12, '0012_pre_roles',
+    '9930480870233084b493667fb72c2852adf9ee6d85f7fe4a341b7206dfcc1727',
+    '0.1.0');
+
+-- 0013_pre_failure_analysis
+
+-- Failure analysis: recent counts by five minutes, older ones by hour, and the changes told of.
+
+-- Nothing has ever written it: times to recovery come from the runs themselves.
+ALTER TABLE failure_analysis DROP COLUMN recovery_seconds;
+COMMENT ON TABLE failure_analysis IS 'Ends of work by hour and attribute, folded from failure_slots when a day old.';
+COMMENT ON COLUMN failure_analysis.hour IS 'Start of the hour; of the day, in UTC, for single values after the eighth day.';
+COMMENT ON COLUMN failure_analysis.dimension IS 'The attribute: total, run, step, host, release, partition, error_type, exception, operation, or a pair.';
+COMMENT ON COLUMN failure_analysis.value IS 'The attribute''s value; empty for total and run, (other) for those beyond the bound.';
+CREATE INDEX failure_analysis_totals ON failure_analysis (pipeline_id, dimension, hour) WHERE value = '';
+
+CREATE TABLE failure_slots (
+    pipeline_id text NOT NULL,
+    slot timestamptz NOT NULL,
+    dimension text NOT NULL,
+    value text NOT NULL,
+    failures bigint NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    successes bigint NOT NULL DEFAULT 0 CHECK (successes >= 0),
+    PRIMARY KEY (pipeline_id, slot, dimension, value)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE failure_slots IS 'Ends of work of the last day, by five minutes and attribute; every worker adds to it.';
+COMMENT ON COLUMN failure_slots.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_slots.slot IS 'Start of the five minutes.';
+COMMENT ON COLUMN failure_slots.dimension IS 'The attribute, as in failure_analysis.';
+COMMENT ON COLUMN failure_slots.value IS 'The attribute''s value, as in failure_analysis.';
+COMMENT ON COLUMN failure_slots.failures IS 'Failures with that value.';
+COMMENT ON COLUMN failure_slots.successes IS 'Successes with that value.';
+CREATE INDEX failure_slots_totals ON failure_slots (pipeline_id, dimension, slot) WHERE value = '';
+CREATE INDEX failure_slots_slot ON failure_slots (slot);
+CREATE INDEX failure_slots_ends ON failure_slots (slot) WHERE value = '';
+
+CREATE TABLE failure_changes (
+    pipeline_id text NOT NULL,
+    began_at timestamptz NOT NULL,
+    detected_at timestamptz NOT NULL,
+    failures_before bigint NOT NULL,
+    total_before bigint NOT NULL,
+    failures_after bigint NOT NULL,
+    total_after bigint NOT NULL,
+    subject text NOT NULL DEFAULT '',
+    told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline_id, began_at, subject)
+);
+COMMENT ON TABLE failure_changes IS 'Changes of failure rates that were told of: each once.';
+COMMENT ON COLUMN failure_changes.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_changes.began_at IS 'Start of the first slot with the new rate.';
+COMMENT ON COLUMN failure_changes.detected_at IS 'Start of the slot in which it became certain.';
+COMMENT ON COLUMN failure_changes.failures_before IS 'Failures before it, since the change before that.';
+COMMENT ON COLUMN failure_changes.total_before IS 'Ends of work that they are of.';
+COMMENT ON COLUMN failure_changes.failures_after IS 'Failures from began_at to detected_at.';
+COMMENT ON COLUMN failure_changes.total_after IS 'Ends of work that they are of.';
+COMMENT ON COLUMN failure_changes.subject IS 'The part whose rate it is, as "dimension: value"; empty for the whole.';
+COMMENT ON COLUMN failure_changes.told_at IS 'When it was told of.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (13, '0013_pre_failure_analysis',
+    '87fd0318910603b742dcc9d9313baef7a6d12eba0b5480cbe249d23ea836f20a',
+    '0.1.0');
+
+-- 0014_pre_error_patterns
 
 -- Error patterns of the whole fleet: shapes of messages, the patterns that they are, and counts.
 
@@ -1475,8 +1611,6 @@ COMMENT ON COLUMN error_patterns.status_reason IS 'Why, in the actor''s words.';
 COMMENT ON COLUMN error_patterns.regressed_at IS 'When it last came back after it had been resolved.';
 COMMENT ON COLUMN error_patterns.regression_count IS 'How often it came back.';
 
-CREATE SEQUENCE error_pattern_sequence;
-
 CREATE TABLE error_pattern_shapes (
     shape_key text PRIMARY KEY CHECK (shape_key ~ '^[0-9a-f]{16}$'),
     pattern_id text NOT NULL,
@@ -1484,7 +1618,7 @@ CREATE TABLE error_pattern_shapes (
     tokens json NOT NULL,
     spaced text,
     absorbs boolean NOT NULL DEFAULT false,
-    sequence bigint NOT NULL DEFAULT nextval('error_pattern_sequence')
+    sequence bigint GENERATED ALWAYS AS IDENTITY
 );
 COMMENT ON TABLE error_pattern_shapes IS 'Shapes of messages that workers met: the pattern of each, also for ids of before.';
 COMMENT ON COLUMN error_pattern_shapes.shape_key IS 'Made from error type and tokens.';
@@ -1494,7 +1628,6 @@ COMMENT ON COLUMN error_pattern_shapes.tokens IS 'Constant words in order, <*> f
 COMMENT ON COLUMN error_pattern_shapes.spaced IS 'Before which tokens spaces are, a bit each, in hexadecimal.';
 COMMENT ON COLUMN error_pattern_shapes.absorbs IS 'It stands for shapes that a worker gave up for want of room.';
 COMMENT ON COLUMN error_pattern_shapes.sequence IS 'Grows with each change: a worker reads what is above the last that it knows.';
-ALTER SEQUENCE error_pattern_sequence OWNED BY error_pattern_shapes.sequence;
 CREATE INDEX error_pattern_shapes_sequence ON error_pattern_shapes (sequence);
 CREATE INDEX error_pattern_shapes_pattern ON error_pattern_shapes (pattern_id);
 
@@ -1533,8 +1666,8 @@ COMMENT ON COLUMN error_pattern_workers.flushed_at IS 'When it was.';
 CREATE INDEX error_pattern_workers_flushed_at ON error_pattern_workers (flushed_at);
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
-    (12, '0012_pre_error_patterns',
-    'd812d1b48443137cd287e67dffdae4db98cb088b101b67fdeff9a164dc65aba3',
+    (14, '0014_pre_error_patterns',
+    'c0aafed355006d1e8fa4898eb60112d2bddbddabe3fcc16c22947aa1ac1d038d',
     '0.1.0');
 
 COMMIT;

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seawall.alerts import Notification as Notification
     from seawall.alerts import Severity as Severity
     from seawall.alerts import Webhook as Webhook
+    from seawall.analysis import FailureAnalysis as FailureAnalysis
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
+    "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",

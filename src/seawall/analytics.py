@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
+from seawall.analysis import Analyst, FailureCounter
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
@@ -11,6 +12,7 @@ from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
 from seawall.patterns import PatternBoard
 from seawall.postgres.alert_store import PostgresAlertStore
+from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
 from seawall.postgres.pattern_store import PostgresPatternStore
@@ -66,6 +68,15 @@ class Analytics:
         self._jobs.append(
             Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
         )
+        failures = PostgresAnalysisStore(database)
+        self.failures = Analyst(failures, bus)
+        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
+        self._listeners.append(counter.hear)
+        self._services.append(counter)
+        self._jobs += [
+            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
+            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
+        ]
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 

@@ -48,6 +48,7 @@ from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
+from seawall.step_ends import StepEnds
 from seawall.steps import Steps
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
@@ -80,6 +81,7 @@ class Services:
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         # How records are stored, and what is masked: for every part that writes.
         self.form = PayloadForm.of(config)
+        self._ends = StepEnds(bus=bus, classifier=classifier, masker=self.form.masker)
         self._users = 0
         self._stop_hearing: Callable[[], None] = lambda: None
         self._pid = os.getpid()
@@ -88,7 +90,7 @@ class Services:
     def _prepare(self) -> None:
         self.database = self._make_database()
         self.checkpoints = Checkpoints(
-            self.database, self._pipeline_id, self._config, self._opened, self.form
+            self.database, self._pipeline_id, self._config, self._opened, self.form, self._ends
         )
         self._runs = PostgresRunStore(self.database)
         self._steps = PostgresStepStore(self.database)
@@ -265,8 +267,7 @@ class Services:
             owner=self._worker_id,
             lease_seconds=self._config.lease_seconds,
             retrying=lambda operation, options: call(policy(options), operation),
-            classifier=self._classifier,
-            masker=self.form.masker,
+            ends=self._ends,
         )
 
     @property

@@ -91,7 +91,7 @@ _DROP_FOLDED = "DELETE FROM {schema}.error_patterns WHERE pattern_id = ANY($1::t
 
 _FOLD_SHAPES = """
 UPDATE {schema}.error_pattern_shapes s
-SET pattern_id = f.new_id, sequence = nextval('{schema}.error_pattern_sequence')
+SET pattern_id = f.new_id, sequence = DEFAULT
 FROM unnest($1::text[], $2::text[]) AS f (old_id, new_id)
 WHERE s.pattern_id = f.old_id
 """
@@ -105,7 +105,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool
     AS n (shape_key, pattern_id, error_type, tokens, spaced, absorbs)
 ON CONFLICT (shape_key) DO UPDATE SET
     absorbs = s.absorbs OR excluded.absorbs, pattern_id = excluded.pattern_id,
-    sequence = nextval('{schema}.error_pattern_sequence')
+    sequence = DEFAULT
 """
 
 _FLUSHED = """

@@ -36,6 +36,7 @@ TABLES = {
     "quarantine_counts", "learned_outcomes", "background_jobs",
     "alerts", "alert_notifications", "alert_silences",
     "error_pattern_shapes", "error_pattern_counts", "error_pattern_workers",
+    "failure_slots", "failure_changes",
 }  # fmt: skip
 
 COLUMNS = """

@@ -17,8 +17,6 @@ COMMENT ON COLUMN error_patterns.status_reason IS 'Why, in the actor''s words.';
 COMMENT ON COLUMN error_patterns.regressed_at IS 'When it last came back after it had been resolved.';
 COMMENT ON COLUMN error_patterns.regression_count IS 'How often it came back.';
 
-CREATE SEQUENCE error_pattern_sequence;
-
 CREATE TABLE error_pattern_shapes (
     shape_key text PRIMARY KEY CHECK (shape_key ~ '^[0-9a-f]{16}$'),
     pattern_id text NOT NULL,
@@ -26,7 +24,7 @@ CREATE TABLE error_pattern_shapes (
     tokens json NOT NULL,
     spaced text,
     absorbs boolean NOT NULL DEFAULT false,
-    sequence bigint NOT NULL DEFAULT nextval('error_pattern_sequence')
+    sequence bigint GENERATED ALWAYS AS IDENTITY
 );
 COMMENT ON TABLE error_pattern_shapes IS 'Shapes of messages that workers met: the pattern of each, also for ids of before.';
 COMMENT ON COLUMN error_pattern_shapes.shape_key IS 'Made from error type and tokens.';
@@ -36,7 +34,6 @@ COMMENT ON COLUMN error_pattern_shapes.tokens IS 'Constant words in order, <*> f
 COMMENT ON COLUMN error_pattern_shapes.spaced IS 'Before which tokens spaces are, a bit each, in hexadecimal.';
 COMMENT ON COLUMN error_pattern_shapes.absorbs IS 'It stands for shapes that a worker gave up for want of room.';
 COMMENT ON COLUMN error_pattern_shapes.sequence IS 'Grows with each change: a worker reads what is above the last that it knows.';
-ALTER SEQUENCE error_pattern_sequence OWNED BY error_pattern_shapes.sequence;
 CREATE INDEX error_pattern_shapes_sequence ON error_pattern_shapes (sequence);
 CREATE INDEX error_pattern_shapes_pattern ON error_pattern_shapes (pattern_id);
 
