@@ -1530,6 +1530,146 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     '9930480870233084b493667fb72c2852adf9ee6d85f7fe4a341b7206dfcc1727',
     '0.1.0');
 
+-- 0013_pre_failure_analysis
+
+-- Failure analysis: recent counts by five minutes, older ones by hour, and the changes told of.
+
+-- Nothing has ever written it: times to recovery come from the runs themselves.
+ALTER TABLE failure_analysis DROP COLUMN recovery_seconds;
+COMMENT ON TABLE failure_analysis IS 'Ends of work by hour and attribute, folded from failure_slots when a day old.';
+COMMENT ON COLUMN failure_analysis.hour IS 'Start of the hour; of the day, in UTC, for single values after the eighth day.';
+COMMENT ON COLUMN failure_analysis.dimension IS 'The attribute: total, run, step, host, release, partition, error_type, exception, operation, or a pair.';
+COMMENT ON COLUMN failure_analysis.value IS 'The attribute''s value; empty for total and run, (other) for those beyond the bound.';
+CREATE INDEX failure_analysis_totals ON failure_analysis (pipeline_id, dimension, hour) WHERE value = '';
+
+CREATE TABLE failure_slots (
+    pipeline_id text NOT NULL,
+    slot timestamptz NOT NULL,
+    dimension text NOT NULL,
+    value text NOT NULL,
+    failures bigint NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    successes bigint NOT NULL DEFAULT 0 CHECK (successes >= 0),
+    PRIMARY KEY (pipeline_id, slot, dimension, value)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE failure_slots IS 'Ends of work of the last day, by five minutes and attribute; every worker adds to it.';
+COMMENT ON COLUMN failure_slots.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_slots.slot IS 'Start of the five minutes.';
+COMMENT ON COLUMN failure_slots.dimension IS 'The attribute, as in failure_analysis.';
+COMMENT ON COLUMN failure_slots.value IS 'The attribute''s value, as in failure_analysis.';
+COMMENT ON COLUMN failure_slots.failures IS 'Failures with that value.';
+COMMENT ON COLUMN failure_slots.successes IS 'Successes with that value.';
+CREATE INDEX failure_slots_totals ON failure_slots (pipeline_id, dimension, slot) WHERE value = '';
+CREATE INDEX failure_slots_slot ON failure_slots (slot);
+CREATE INDEX failure_slots_ends ON failure_slots (slot) WHERE value = '';
+
+CREATE TABLE failure_changes (
+    pipeline_id text NOT NULL,
+    began_at timestamptz NOT NULL,
+    detected_at timestamptz NOT NULL,
+    failures_before bigint NOT NULL,
+    total_before bigint NOT NULL,
+    failures_after bigint NOT NULL,
+    total_after bigint NOT NULL,
+    subject text NOT NULL DEFAULT '',
+    told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline_id, began_at, subject)
+);
+COMMENT ON TABLE failure_changes IS 'Changes of failure rates that were told of: each once.';
+COMMENT ON COLUMN failure_changes.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_changes.began_at IS 'Start of the first slot with the new rate.';
+COMMENT ON COLUMN failure_changes.detected_at IS 'Start of the slot in which it became certain.';
+COMMENT ON COLUMN failure_changes.failures_before IS 'Failures before it, since the change before that.';
+COMMENT ON COLUMN failure_changes.total_before IS 'Ends of work that they are of.';
+COMMENT ON COLUMN failure_changes.failures_after IS 'Failures from began_at to detected_at.';
+COMMENT ON COLUMN failure_changes.total_after IS 'Ends of work that they are of.';
+COMMENT ON COLUMN failure_changes.subject IS 'The part whose rate it is, as "dimension: value"; empty for the whole.';
+COMMENT ON COLUMN failure_changes.told_at IS 'When it was told of.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (13, '0013_pre_failure_analysis',
+    '87fd0318910603b742dcc9d9313baef7a6d12eba0b5480cbe249d23ea836f20a',
+    '0.1.0');
+
+-- 0014_pre_error_patterns
+
+-- Error patterns of the whole fleet: shapes of messages, the patterns that they are, and counts.
+
+ALTER TABLE error_details ADD COLUMN pattern_id text;
+COMMENT ON COLUMN error_details.pattern_id IS 'The pattern of its message as known when it was logged; error_pattern_shapes has the one of now.';
+
+ALTER TABLE error_patterns
+    ADD COLUMN template json NOT NULL DEFAULT '{"tokens": []}',
+    ADD COLUMN status_changed_at timestamptz,
+    ADD COLUMN status_actor text,
+    ADD COLUMN status_reason text,
+    ADD COLUMN regressed_at timestamptz,
+    ADD COLUMN regression_count int NOT NULL DEFAULT 0 CHECK (regression_count >= 0);
+COMMENT ON COLUMN error_patterns.template IS 'The template''s tokens and, in hexadecimal, before which of them spaces are.';
+COMMENT ON COLUMN error_patterns.status_changed_at IS 'When it was resolved, ignored, opened again, or regressed.';
+COMMENT ON COLUMN error_patterns.status_actor IS 'Who did that; NULL where it was an error that came back.';
+COMMENT ON COLUMN error_patterns.status_reason IS 'Why, in the actor''s words.';
+COMMENT ON COLUMN error_patterns.regressed_at IS 'When it last came back after it had been resolved.';
+COMMENT ON COLUMN error_patterns.regression_count IS 'How often it came back.';
+
+CREATE TABLE error_pattern_shapes (
+    shape_key text PRIMARY KEY CHECK (shape_key ~ '^[0-9a-f]{16}$'),
+    pattern_id text NOT NULL,
+    error_type text NOT NULL,
+    tokens json NOT NULL,
+    spaced text,
+    absorbs boolean NOT NULL DEFAULT false,
+    sequence bigint GENERATED ALWAYS AS IDENTITY
+);
+COMMENT ON TABLE error_pattern_shapes IS 'Shapes of messages that workers met: the pattern of each, also for ids of before.';
+COMMENT ON COLUMN error_pattern_shapes.shape_key IS 'Made from error type and tokens.';
+COMMENT ON COLUMN error_pattern_shapes.pattern_id IS 'The pattern that it belongs to now.';
+COMMENT ON COLUMN error_pattern_shapes.error_type IS 'Classification shared by all its errors.';
+COMMENT ON COLUMN error_pattern_shapes.tokens IS 'Constant words in order, <*> for each value.';
+COMMENT ON COLUMN error_pattern_shapes.spaced IS 'Before which tokens spaces are, a bit each, in hexadecimal.';
+COMMENT ON COLUMN error_pattern_shapes.absorbs IS 'It stands for shapes that a worker gave up for want of room.';
+COMMENT ON COLUMN error_pattern_shapes.sequence IS 'Grows with each change: a worker reads what is above the last that it knows.';
+CREATE INDEX error_pattern_shapes_sequence ON error_pattern_shapes (sequence);
+CREATE INDEX error_pattern_shapes_pattern ON error_pattern_shapes (pattern_id);
+
+CREATE TABLE error_pattern_counts (
+    pipeline_id text NOT NULL,
+    day date NOT NULL,
+    pattern_id text NOT NULL REFERENCES error_patterns ON DELETE CASCADE,
+    from_00 bigint NOT NULL DEFAULT 0 CHECK (from_00 >= 0),
+    from_06 bigint NOT NULL DEFAULT 0 CHECK (from_06 >= 0),
+    from_12 bigint NOT NULL DEFAULT 0 CHECK (from_12 >= 0),
+    from_18 bigint NOT NULL DEFAULT 0 CHECK (from_18 >= 0),
+    PRIMARY KEY (pipeline_id, day, pattern_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE error_pattern_counts IS 'Errors of each pattern and day: what analysis reads.';
+COMMENT ON COLUMN error_pattern_counts.pipeline_id IS 'The pipeline; <all>: all of them together; <other>: those that are not kept apart.';
+COMMENT ON COLUMN error_pattern_counts.day IS 'The day, in UTC.';
+COMMENT ON COLUMN error_pattern_counts.pattern_id IS 'The pattern; goes with it.';
+COMMENT ON COLUMN error_pattern_counts.from_00 IS 'Errors seen in the six hours from midnight.';
+COMMENT ON COLUMN error_pattern_counts.from_06 IS 'Errors seen in the six hours from 6.';
+COMMENT ON COLUMN error_pattern_counts.from_12 IS 'Errors seen in the six hours from 12.';
+COMMENT ON COLUMN error_pattern_counts.from_18 IS 'Errors seen in the six hours from 18.';
+CREATE INDEX error_pattern_counts_pattern ON error_pattern_counts (pattern_id, pipeline_id, day);
+CREATE INDEX error_pattern_counts_day ON error_pattern_counts (day);
+
+CREATE TABLE error_pattern_workers (
+    worker text PRIMARY KEY,
+    flush bigint NOT NULL,
+    told json NOT NULL,
+    flushed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE error_pattern_workers IS 'Each worker''s last flush of counts: a COMMIT whose answer was lost is not made twice.';
+COMMENT ON COLUMN error_pattern_workers.worker IS 'The worker: a process.';
+COMMENT ON COLUMN error_pattern_workers.flush IS 'Number of its last flush.';
+COMMENT ON COLUMN error_pattern_workers.told IS 'Patterns that were new, or came back, in that flush.';
+COMMENT ON COLUMN error_pattern_workers.flushed_at IS 'When it was.';
+CREATE INDEX error_pattern_workers_flushed_at ON error_pattern_workers (flushed_at);
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (14, '0014_pre_error_patterns',
+    'c0aafed355006d1e8fa4898eb60112d2bddbddabe3fcc16c22947aa1ac1d038d',
+    '0.1.0');
+
 -- 0015_pre_health
 
 -- Workers of the fleet, what an error says of its machine, and runs that are stuck. Times are of this

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seawall.alerts import Notification as Notification
     from seawall.alerts import Severity as Severity
     from seawall.alerts import Webhook as Webhook
+    from seawall.analysis import FailureAnalysis as FailureAnalysis
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import TransactionEndedError as TransactionEndedError
+    from seawall.errors import UnknownPatternError as UnknownPatternError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
     from seawall.health import HealthStatus as HealthStatus
@@ -77,6 +79,8 @@ if TYPE_CHECKING:
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.patterns import ErrorPattern as ErrorPattern
     from seawall.patterns import PatternMiner as PatternMiner
+    from seawall.patterns import PatternStatus as PatternStatus
+    from seawall.patterns import Trend as Trend
     from seawall.patterns import stack_fingerprint as stack_fingerprint
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
@@ -110,6 +114,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
+    "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",
@@ -125,11 +130,11 @@ _HOMES = {
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
-    "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
+    "TooManyBadRecordsError TransactionEndedError UnknownPatternError UnsupportedServerError",
     "fallback": "LastGood",
     "health": "HealthStatus SystemHealth",
     "manager": "ErrorRecoveryManager",
-    "patterns": "ErrorPattern PatternMiner stack_fingerprint",
+    "patterns": "ErrorPattern PatternMiner PatternStatus Trend stack_fingerprint",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "postgres.table_source": "TableSource",

@@ -4,19 +4,26 @@ from collections.abc import Callable
 
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
+from seawall.analysis import Analyst, FailureCounter
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner, retention_of, upkeep_jobs
 from seawall.masking import Masker
+from seawall.patterns import PatternBoard
 from seawall.postgres.alert_store import PostgresAlertStore
+from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.postgres.pattern_store import PostgresPatternStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.upkeep_store import PostgresUpkeepStore
-from seawall.recorder import Recorder
+from seawall.recorder import HOST, Recorder
 from seawall.service import Service
 from seawall.system_health import HealthPart, worker_of
+from seawall.text import recordable
+
+_PRUNE_SECONDS = 3_600.0
 
 
 class Analytics:
@@ -35,7 +42,7 @@ class Analytics:
         pipeline_id: str,
         worker_id: str,
         bus: EventBus,
-        classifier: Classifier,
+        classifier: Classifier,  # noqa: ARG002 - for the parts to come
         masker: Masker,
         recorder: Recorder,
         runs: PostgresRunStore,
@@ -45,13 +52,42 @@ class Analytics:
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        # First of all, so that they are closed last: what others tell as they close is heard.
+        self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
+        self._listeners.append(self.alerts.hear)
+        self._services.append(self.alerts)
+        self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
+        self._jobs.append(
+            Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
+        )
+        self.patterns = PatternBoard(
+            PostgresPatternStore(database),
+            bus=bus,
+            mask=lambda text: recordable(text, masker),
+            pipeline_id=pipeline_id,
+            host=HOST,
+            flush_seconds=config.pattern_flush_seconds,
+        )
+        self._listeners.append(self.patterns.counter.hear)
+        self._services.append(self.patterns)
+        self._jobs.append(
+            Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
+        )
+        failures = PostgresAnalysisStore(database)
+        self.failures = Analyst(failures, bus)
+        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
+        self._listeners.append(counter.hear)
+        self._services.append(counter)
+        self._jobs += [
+            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
+            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
+        ]
         self.health = HealthPart(
             database,
             config=config,
             worker=worker_of(worker_id, pipeline_id),
             bus=bus,
             recorder=recorder,
-            classifier=classifier,
             masker=masker,
         )
         self._services.append(self.health.monitor)
@@ -59,13 +95,6 @@ class Analytics:
             PostgresUpkeepStore(database, runs, bus),
             retention_of(config),
             stuck_after_seconds=config.stuck_after_seconds,
-        )
-        self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
-        self._listeners.append(self.alerts.hear)
-        self._services.append(self.alerts)
-        self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
-        self._jobs.append(
-            Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
         # Last: it takes the jobs as they are.
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
@@ -77,7 +106,7 @@ class Analytics:
             await service.start()
 
     async def aclose(self) -> None:
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
         for service in (self.jobs, *reversed(self._services)):
             await service.aclose()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()

@@ -19,7 +19,7 @@ from seawall.classification import Classifier, ErrorType, Outcomes
 from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
 from seawall.error_details import COLUMNS as ERROR_COLUMNS
-from seawall.error_details import ErrorDescriber
+from seawall.error_log import ErrorLog
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
 from seawall.health import SystemHealth
@@ -49,6 +49,7 @@ from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
+from seawall.step_ends import StepEnds
 from seawall.steps import Steps
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
@@ -81,7 +82,7 @@ class Services:
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         # How records are stored, and what is masked: for every part that writes.
         self.form = PayloadForm.of(config)
-        self._describer = ErrorDescriber(classifier, self.form.masker)
+        self._ends = StepEnds(bus=bus, classifier=classifier, masker=self.form.masker)
         self._users = 0
         self._stop_hearing: Callable[[], None] = lambda: None
         self._pid = os.getpid()
@@ -90,7 +91,7 @@ class Services:
     def _prepare(self) -> None:
         self.database = self._make_database()
         self.checkpoints = Checkpoints(
-            self.database, self._pipeline_id, self._config, self._opened, self.form
+            self.database, self._pipeline_id, self._config, self._opened, self.form, self._ends
         )
         self._runs = PostgresRunStore(self.database, self._bus)
         self._steps = PostgresStepStore(self.database)
@@ -148,6 +149,15 @@ class Services:
             recorder=self._recorder,
             runs=self._runs,
             receivers=self.receivers,
+        )
+        self._error_log = ErrorLog(
+            self._recorder,
+            bus=self._bus,
+            classifier=self._classifier,
+            masker=self.form.masker,
+            identify=self._analytics.patterns.counter.identify,
+            health=self._analytics.health.of_error,
+            token=worker_id,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
@@ -262,8 +272,7 @@ class Services:
             owner=self._worker_id,
             lease_seconds=self._config.lease_seconds,
             retrying=lambda operation, options: call(policy(options), operation),
-            classifier=self._classifier,
-            masker=self.form.masker,
+            ends=self._ends,
         )
 
     @property
@@ -292,24 +301,16 @@ class Services:
         self,
         run_id: str | None,
         error: BaseException,
-        context: Mapping[str, Any] | None,
+        context: Mapping[str, Any] | None = None,
         *,
-        step: str | None,
-        operation: str | None,
-        attempt: int | None,
+        step: str | None = None,
+        operation: str | None = None,
+        attempt: int | None = None,
     ) -> UUID:
         """Write one row of ``error_details``; it is committed when this returns."""
-        self._opened()
-        error_id, row = self._describer.row(
-            error,
-            self._scope(run_id, step),
-            context,
-            operation=operation,
-            attempt=attempt,
-            health=await self._analytics.health.of_error(error),
+        return await self._opened()._error_log.log(  # noqa: SLF001 - this very object
+            error, self._scope(run_id, step), context, operation=operation, attempt=attempt
         )
-        await self._recorder.put([("error_details", row)])
-        return error_id
 
     async def quarantine(
         self,
@@ -351,5 +352,8 @@ class Services:
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
         current = current_scope.get()
         return Scope(
-            current.pipeline_id or self._pipeline_id, run_id or current.run_id, step or current.step
+            current.pipeline_id or self._pipeline_id,
+            run_id or current.run_id,
+            step or current.step,
+            current.release,
         )

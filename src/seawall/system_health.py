@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from seawall._version import __version__
-from seawall.classification import Classifier, ErrorType
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus
 from seawall.health import HealthMonitor, MachineProbe, Reading, Worker, health_rules
@@ -54,10 +53,9 @@ class HealthPart:
         worker: Worker,
         bus: EventBus,
         recorder: Recorder,
-        classifier: Classifier,
         masker: Masker,
     ) -> None:
-        self._database, self._recorder, self._classifier = database, recorder, classifier
+        self._database, self._recorder = database, recorder
         self._worker, self._chosen = worker, tuple(map(os.fspath, config.health_paths))
         self.monitor = HealthMonitor(
             MachineProbe(),
@@ -73,9 +71,7 @@ class HealthPart:
         )
 
     async def of_error(self, error: BaseException) -> str | None:
-        """For a SYSTEM error, what is known of the machine at its moment, as JSON; else None."""
-        if self._classifier.classify(error) is not ErrorType.SYSTEM:
-            return None
+        """The machine at the error's moment, as JSON; None where it can't be told."""
         try:
             return msgspec.json.encode(await self.monitor.moment(error)).decode()
         except Exception:

@@ -9,6 +9,7 @@ from seawall.events import (
     BatchStuck,
     BreakerTransition,
     Event,
+    FailureRateChanged,
     HealthChanged,
     LeaseLost,
     RunAbandoned,
@@ -90,6 +91,23 @@ def lease_lost(event: LeaseLost) -> Signal:
     )
 
 
+def failure_rate(event: FailureRateChanged) -> Signal:
+    """A pipeline fails more often, until it fails less often again; of a part of it, for a day."""
+    what = event.pipeline_id if event.subject is None else f"{event.pipeline_id}, {event.subject}"
+    return Signal(
+        key=f"failure_rate:{event.pipeline_id}:{event.subject or ''}",
+        rule="failure_rate",
+        firing=event.direction == "rise",
+        severity=Severity.WARNING,
+        title=f"The failure rate of {what} went from {event.rate_before:.2%} to "
+        f"{event.rate_after:.2%}",
+        message=event.summary,
+        pipeline_id=event.pipeline_id,
+        labels={} if event.subject is None else {"subject": event.subject},
+        quiet_seconds=None if event.subject is None else 24 * _HOUR,
+    )
+
+
 def quarantine_growth(growth: Growth) -> Signal:
     """A pipeline sets more aside than it does on other days."""
     return Signal(
@@ -163,4 +181,5 @@ RULES: Mapping[type[Event], Rule] = {
     RunAbandoned: run_abandoned,
     RunStuck: run_stuck,
     HealthChanged: health_changed,
+    FailureRateChanged: failure_rate,
 }
