@@ -31,7 +31,9 @@ GRANT INSERT, UPDATE ON
 TO {writer};
 GRANT INSERT, UPDATE, DELETE ON
     {schema}.alerts, {schema}.checkpoint_history, {schema}.checkpoint_leases,
-    {schema}.circuit_breaker_permits, {schema}.circuit_breaker_votes, {schema}.failure_analysis,
+    {schema}.circuit_breaker_permits, {schema}.circuit_breaker_votes,
+    {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
+    {schema}.error_pattern_workers, {schema}.error_patterns, {schema}.failure_analysis,
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.outbox_messages,
     {schema}.parked_calls, {schema}.quarantine_counts, {schema}.quarantine_payload_chunks,
@@ -44,7 +46,8 @@ GRANT SELECT ON
     {schema}.background_jobs, {schema}.checkpoint_history, {schema}.checkpoint_leases,
     {schema}.checkpoints, {schema}.circuit_breaker_permits, {schema}.circuit_breaker_states,
     {schema}.circuit_breaker_transitions, {schema}.circuit_breaker_votes, {schema}.error_budget,
-    {schema}.error_details, {schema}.error_patterns, {schema}.failure_analysis,
+    {schema}.error_details, {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
+    {schema}.error_pattern_workers, {schema}.error_patterns, {schema}.failure_analysis,
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.quarantine_attempts,
     {schema}.quarantine_counts, {schema}.quarantine_purges, {schema}.recovery_actions,

@@ -10,12 +10,17 @@ from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.patterns import PatternBoard
 from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.postgres.pattern_store import PostgresPatternStore
 from seawall.recorder import HOST
 from seawall.service import Service
+from seawall.text import recordable
+
+_PRUNE_SECONDS = 3_600.0
 
 
 class Analytics:
@@ -30,7 +35,7 @@ class Analytics:
         self,
         database: Database,
         *,
-        config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
+        config: RecoveryConfig,
         pipeline_id: str,
         worker_id: str,
         bus: EventBus,
@@ -42,12 +47,26 @@ class Analytics:
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        # First of all, so that they are closed last: what others tell as they close is heard.
         self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
         self._listeners.append(self.alerts.hear)
         self._services.append(self.alerts)
         self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
         self._jobs.append(
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
+        )
+        self.patterns = PatternBoard(
+            PostgresPatternStore(database),
+            bus=bus,
+            mask=lambda text: recordable(text, masker),
+            pipeline_id=pipeline_id,
+            host=HOST,
+            flush_seconds=config.pattern_flush_seconds,
+        )
+        self._listeners.append(self.patterns.counter.hear)
+        self._services.append(self.patterns)
+        self._jobs.append(
+            Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
         )
         failures = PostgresAnalysisStore(database)
         self.failures = Analyst(failures, bus)
@@ -67,7 +86,7 @@ class Analytics:
             await service.start()
 
     async def aclose(self) -> None:
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
         for service in (self.jobs, *reversed(self._services)):
             await service.aclose()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
