@@ -91,9 +91,7 @@ def unsilence(
 
     async def work() -> bool:
         async with acting(dsn, folder, schema) as manager:
-            return await manager.end_silence(
-                UUID(silence_id), actor=actor_of(actor), reason=reason
-            )
+            return await manager.end_silence(UUID(silence_id), actor=actor_of(actor), reason=reason)
 
     if not run(work()):
         fail(f"no silence {silence_id} was running", 1)

@@ -1,7 +1,7 @@
 """The commands, each from its own module.
 
-Exit codes: 0 done; 1 the work failed, or ``doctor`` found something wrong; 2 wrong use, or no usable
-database; 130 stopped by a signal.
+Exit codes: 0 done; 1 the work failed, or ``doctor`` found something wrong; 2 wrong use, or no
+usable database; 130 stopped by a signal.
 """
 
 import warnings
@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from seawall._version import __version__
-from seawall.cli import breakers, checkpoints, deploy, quarantine, server
+from seawall.cli import breakers, checkpoints, deploy, patterns, quarantine, server
 from seawall.cli.alerts import app as alerts
+from seawall.cli.audit import audit
 from seawall.cli.demo_command import demo
 from seawall.cli.doctor import doctor
 from seawall.cli.errors import errors
@@ -44,9 +45,11 @@ def main(
 
 
 for command in (
-    demo, doctor, status, runs, errors, deploy.migrate, deploy.prune, deploy.schema, deploy.roles,
+    demo, doctor, status, runs, errors, audit, deploy.migrate, deploy.prune, deploy.schema,
+    deploy.roles,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(patterns.app, name="patterns")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(quarantine.app, name="quarantine")

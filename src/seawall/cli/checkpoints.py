@@ -1,5 +1,6 @@
 """``seawall checkpoints``: positions of steps, their history, and going back."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -70,19 +71,29 @@ def show_checkpoint(
     async def work() -> list[dict[str, Any]]:
         async with looking(dsn, folder, schema) as (_, database):
             history = await PostgresHistoryStore(database).list(StepKey(run_id, step, partition))
-        names = ("version", "position", "read_count", "write_count", "skip_count", "updated_at")
-        return [{name: getattr(each, name) for name in names} for each in history]
+        return [
+            {
+                "version": each.version,
+                "position": each.position,
+                "data": each.checkpoint_data,
+                "updated_at": each.updated_at,
+                **asdict(each.counters),
+            }
+            for each in history
+        ]
 
     found = run(work())
     columns = [
-        ("version", "version"), ("position", "position"), ("read", "read_count"),
+        ("version", "version"), ("position", "position"), ("data", "data"), ("read", "read_count"),
         ("loaded", "write_count"), ("aside", "skip_count"), ("saved", "updated_at"),
     ]  # fmt: skip
 
     def show(console: Console) -> None:
         table(console, f"Earlier states of {step}", columns, found)
         if found:
-            console.print("Go back to one: seawall checkpoints resume-from RUN STEP VERSION REASON")
+            console.print(
+                "Go back to one: seawall checkpoints resume-from RUN STEP VERSION --reason …"
+            )
 
     emit(found, as_json=as_json, show=show)
 

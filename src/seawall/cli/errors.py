@@ -57,9 +57,7 @@ def errors(
             found = await error_reports.latest(connection, schema, which, since, limit)
             if not follow:
                 found.reverse()
-                emit(
-                    found, as_json=as_json, show=lambda c: table(c, "Errors", _COLUMNS, found)
-                )
+                emit(found, as_json=as_json, show=lambda c: table(c, "Errors", _COLUMNS, found))
                 return
             await _follow(connection, schema, which, found, as_json=as_json)
 

@@ -1,7 +1,11 @@
 """``seawall quarantine``: records that were set aside, to look at, mend, run again or give up."""
 
+import os
+import shlex
+import subprocess
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -79,7 +83,9 @@ def list_records(
 
     async def work() -> list[dict[str, Any]]:
         async with acting(dsn, folder, schema) as manager:
-            return [_plain(each) for each in await manager.list_quarantined_records(which, limit=limit)]
+            return [
+                _plain(each) for each in await manager.list_quarantined_records(which, limit=limit)
+            ]
 
     found = run(work())
     columns = [
@@ -114,7 +120,9 @@ def show_record(
     value = {**_plain(found), "record": record, "history": [asdict(a) for a in found.history]}
 
     def show(console: Console) -> None:
-        head = [(name, value[name]) for name in value if name not in ("record", "history", "reasons")]
+        head = [
+            (name, value[name]) for name in value if name not in ("record", "history", "reasons")
+        ]
         fields(console, f"Record {record_id}", head)
         shown = record.items() if isinstance(record, Mapping) else [("record", record)]
         fields(console, "As it came", [(str(name), item) for name, item in shown])
@@ -152,15 +160,16 @@ def edit_record(
     *,
     why: Why,
     json_text: Annotated[
-        str | None, typer.Option("--to", help="The record as JSON; your editor is opened without it.")
+        str | None,
+        typer.Option("--to", help="The record as JSON; your editor is opened without it."),
     ] = None,
     actor: Actor = None,
 ) -> None:
     """Put something else in a record's place; it is pending then."""
     if json_text is None:
         before = codec.encode(run(_read(record_id, dsn, folder, schema)).record)
-        json_text = typer.edit(before, extension=".json")
-        if json_text is None or json_text == before:
+        json_text = _edited(before)
+        if json_text == before:
             fail("nothing was changed", 1)
     try:
         record = codec.decode(json_text)
@@ -175,6 +184,16 @@ def edit_record(
 
     run(work())
     typer.echo("changed; run it again with `seawall quarantine reprocess`")
+
+
+def _edited(text: str) -> str:
+    """The text as the user's editor left it, in a file that its owner alone may read."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        subprocess.run([*shlex.split(editor), file.name], check=True)  # noqa: S603 - the user's own
+        return Path(file.name).read_text("utf-8").rstrip("\n")
 
 
 @app.command("reprocess")
@@ -253,7 +272,7 @@ def discard(
     options: FilterOptions = {
         "pipeline_id": pipeline, "step": step, "reason_prefix": reason, "record_ids": ids,
     }  # fmt: skip
-    which = RecordFilter(run_id=run_id, status=OPEN, **options)
+    which = replace(RecordFilter(run_id=run_id, **options), status=OPEN)
 
     async def work() -> int | None:
         async with acting(dsn, folder, schema) as manager:
@@ -309,9 +328,7 @@ def import_records(
 
     async def work() -> dict[str, Any]:
         async with acting(dsn, folder, schema) as manager:
-            report = await manager.import_quarantined_records(
-                path, why=why, actor=actor_of(actor)
-            )
+            report = await manager.import_quarantined_records(path, why=why, actor=actor_of(actor))
         return asdict(report)
 
     found = run(work())

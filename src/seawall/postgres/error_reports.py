@@ -1,7 +1,6 @@
 """Rows of ``error_details`` as people look at them."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +16,14 @@ FROM {schema}.error_details
 """
 
 _LATEST = f"""{_SHOWN}
-WHERE error_id >= $1 AND ($2::text IS NULL OR pipeline_id = $2) AND ($3::text IS NULL OR run_id = $3)
+WHERE error_id >= $1 AND ($2::text IS NULL OR pipeline_id = $2)
+  AND ($3::text IS NULL OR run_id = $3)
 ORDER BY error_id DESC LIMIT $4
 """
 
 _LATER = f"""{_SHOWN}
-WHERE error_id > $1 AND ($2::text IS NULL OR pipeline_id = $2) AND ($3::text IS NULL OR run_id = $3)
+WHERE error_id > $1 AND ($2::text IS NULL OR pipeline_id = $2)
+  AND ($3::text IS NULL OR run_id = $3)
 ORDER BY error_id LIMIT 1000
 """
 
@@ -63,5 +64,3 @@ async def one(connection: Any, schema: str, error_id: UUID) -> dict[str, Any] | 
     """All that is known of one; None where there is none."""
     row = await connection.fetchrow(in_schema(_ONE, schema), error_id)
     return None if row is None else dict(row)
-
-
