@@ -28,7 +28,7 @@ from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
-from seawall.postgres import health_store, pieces, quarantine_store
+from seawall.postgres import audit, health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
@@ -44,7 +44,7 @@ from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
 from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Processor, check_processor
-from seawall.quarantine_desk import QuarantineDesk
+from seawall.quarantine_desk import QuarantineDesk, worker_name
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
@@ -291,10 +291,23 @@ class Services:
             self._opened()._shares.attach(part)  # noqa: SLF001 - this very object
 
     async def force_circuit_breaker(
-        self, service_name: str, state: CircuitState, seconds: float, reason: str
+        self,
+        service_name: str,
+        state: CircuitState,
+        seconds: float,
+        reason: str,
+        actor: str | None,
     ) -> None:
-        """Take the fleet's breaker to ``state``; it is there when this returns."""
+        """Take the fleet's breaker to ``state``; it is there, and audited, when this returns."""
         fleet = self._opened()._fleet  # noqa: SLF001 - this very object
+        await audit.record(
+            self.database,
+            actor=actor or worker_name(),
+            action="circuit breaker forced",
+            subject=service_name,
+            reason=reason,
+            details={"state": state.value, "seconds": seconds},
+        )
         fleet.hear(await self._breaker_store.force(service_name, state, seconds, reason))
 
     async def log_error(
