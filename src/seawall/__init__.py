@@ -15,6 +15,9 @@ from seawall.retry import retry as retry
 from seawall.timeout import timeout as timeout
 
 if TYPE_CHECKING:
+    from seawall.budget.rule import BurnRule as BurnRule
+    from seawall.budget.status import ErrorBudgetStatus as ErrorBudgetStatus
+    from seawall.budget.store import ErrorBudgetAlert as ErrorBudgetAlert
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from seawall.errors import DeadlineExceededError as DeadlineExceededError
     from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
+    from seawall.errors import ErrorBudgetExhaustedError as ErrorBudgetExhaustedError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingProcessorError as MissingProcessorError
@@ -99,6 +103,9 @@ if TYPE_CHECKING:
     from seawall.source import skip_forward as skip_forward
 
 _HOMES = {
+    "budget.rule": "BurnRule",
+    "budget.status": "ErrorBudgetStatus",
+    "budget.store": "ErrorBudgetAlert",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",
@@ -108,7 +115,8 @@ _HOMES = {
     "conflict": "OnConflict",
     "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "InvalidConfigError MigrationError MissingProcessorError MissingTableError NotStartedError "
+    "ErrorBudgetExhaustedError InvalidConfigError MigrationError MissingProcessorError "
+    "MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "

@@ -2,14 +2,22 @@
 
 from collections.abc import Callable
 
+from seawall.budget.budget import ErrorBudget
+from seawall.budget.guard import BudgetGuard, OnExhausted
+from seawall.budget.objective import Objectives
+from seawall.budget.rule import rules_of
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
-from seawall.service import Service
+from seawall.service import Periodic, Service
+
+_ROWS_SECONDS = 10.0
+_HOUR = 3600.0
 
 
 class Analytics:
@@ -24,19 +32,54 @@ class Analytics:
         self,
         database: Database,
         *,
-        config: RecoveryConfig,  # noqa: ARG002 - for the parts to come
-        pipeline_id: str,  # noqa: ARG002 - for the parts to come
+        config: RecoveryConfig,
+        pipeline_id: str,
         worker_id: str,
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
         masker: Masker,  # noqa: ARG002 - for the parts to come
+        guard: BudgetGuard,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        self._add_budget(database, config, pipeline_id, guard)
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
+
+    def _add_budget(
+        self, database: Database, config: RecoveryConfig, pipeline_id: str, guard: BudgetGuard
+    ) -> None:
+        rules = None if config.budget_rules is None else rules_of(config.budget_rules)
+        self.budget = ErrorBudget(
+            PostgresBudgetStore(database),
+            objectives=Objectives(
+                default=config.budget_objective,
+                by_pipeline=config.budget_objectives,
+                rules=rules,
+            ),
+            guard=guard,
+            pipeline_id=pipeline_id,
+            window_days=config.budget_window_days,
+            bus=self._bus,
+        )
+        every = config.budget_check_seconds
+        has_policy = guard.policy is not OnExhausted.NONE
+        self._listeners.append(self.budget.meter.hear)
+        self._services.append(
+            Periodic(self.budget.meter.flush, every=_ROWS_SECONDS, name="row counts")
+        )
+        if has_policy:
+            self._services.append(
+                Periodic(self.budget.refresh, every=every, name="error budget policy", at_once=True)
+            )
+        looks = every if has_policy else max(every, _HOUR)
+        self._jobs += [
+            Job(name="error budget alerts", every=every, work=self.budget.evaluate),
+            Job(name="error budgets gone", every=looks, work=self.budget.look_for_exhausted),
+            Job(name="error budget hours", every=_HOUR, work=self.budget.fold, timeout=600),
+        ]
 
     async def start(self) -> None:
         self._unsubscribe = [self._bus.subscribe(listener) for listener in self._listeners]

@@ -64,6 +64,8 @@ _RANGES = {
     "bad_record_allowance": Range(int),
     "quarantine_compress_above": Range(int, 0, 2**26),
     "quarantine_max_bytes": Range(int, 1, 2**30),
+    "budget_window_days": Range(float, 0, 400, low_open=True),
+    "budget_check_seconds": Range(float, low_open=True),
 }
 
 
@@ -112,6 +114,19 @@ class RecoveryConfig:
         mask_function: takes a text whose known secrets are masked, gives the text to be written.
         policies: named policies as plain values; see ``PolicyRegistry.configure``.
 
+        budget_objective: share (between 0 and 1) of good runs, and of good rows, that a pipeline
+            aims at.
+        budget_objectives: the same of single pipelines, by their id. What
+            ``set_error_budget_objective`` has set goes first.
+        budget_rules: burn-rate alerts in place of the default ones: mappings of ``burn_rate``,
+            ``long_seconds``, ``short_seconds`` and ``severity`` (``page`` or ``ticket``).
+        budget_window_days: days that ``on_budget_exhausted`` looks back.
+        budget_check_seconds: between two looks at the burn rates by one worker of the fleet, and
+            between two at whose budget is gone by each.
+        on_budget_exhausted: what is done where a pipeline's error budget is gone: ``none``;
+            ``tighten``: half as many retries; ``stop``: new runs are refused with
+            ``ErrorBudgetExhaustedError``.
+
     Raises:
         InvalidConfigError: a value is out of range; the message says what would be right.
     """
@@ -148,6 +163,12 @@ class RecoveryConfig:
     mask_emails: bool = False
     mask_function: Callable[[str], str] | None = None
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget_objective: float = 0.99
+    budget_objectives: Mapping[str, float] = field(default_factory=dict)
+    budget_rules: Sequence[Mapping[str, Any]] | None = None
+    budget_window_days: float = 30
+    budget_check_seconds: float = 30.0
+    on_budget_exhausted: str = "none"
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -171,6 +192,7 @@ class RecoveryConfig:
             kind = type(keys).__name__
             raise InvalidConfigError(f"quarantine_keys is a {kind}: must be a text or a mapping")
         _check_masks(self.mask_keys, self.mask_patterns, self.mask_function)
+        _check_budget(self)
 
     @classmethod
     def of(cls, value: "Self | Mapping[str, Any] | None") -> Self:
@@ -203,3 +225,25 @@ def _check_masks(keys: object, patterns: object, function: object) -> None:
             raise InvalidConfigError(f"{name}={value!r}: must be a list of texts")
     if function is not None and not callable(function):
         raise InvalidConfigError(f"mask_function={function!r}: must be a function of a text")
+
+
+def _check_budget(config: RecoveryConfig) -> None:
+    """What can be told without the rules themselves; the manager checks the rest."""
+    if not isinstance(config.budget_objectives, Mapping):
+        raise InvalidConfigError(
+            f"budget_objectives={config.budget_objectives!r}: must be a mapping of pipelines to "
+            "objectives"
+        )
+    objectives: dict[str, object] = {"budget_objective": config.budget_objective}
+    for pipeline_id, value in config.budget_objectives.items():
+        objectives[f"budget_objectives[{pipeline_id!r}]"] = value
+    for name, given in objectives.items():
+        if not isinstance(given, float) or not 0 < given < 1:
+            raise InvalidConfigError(f"{name}={given!r}: must be above 0 and below 1, as 0.99")
+    rules: object = config.budget_rules
+    if isinstance(rules, str) or not isinstance(rules, Sequence | None):
+        raise InvalidConfigError(f"budget_rules={rules!r}: must be a list of mappings")
+    if config.on_budget_exhausted not in ("none", "tighten", "stop"):
+        raise InvalidConfigError(
+            f"on_budget_exhausted={config.on_budget_exhausted!r}: must be none, tighten or stop"
+        )

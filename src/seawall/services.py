@@ -10,6 +10,7 @@ from uuid import UUID
 import anyio
 
 from seawall.analytics import Analytics
+from seawall.budget.guard import BudgetGuard
 from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
@@ -70,7 +71,9 @@ class Services:
         bus: EventBus,
         classifier: Classifier,
         breakers: BreakerRegistry,
+        guard: BudgetGuard,
     ) -> None:
+        self._guard = guard
         self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
@@ -141,6 +144,7 @@ class Services:
             bus=self._bus,
             classifier=self._classifier,
             masker=self.form.masker,
+            guard=self._guard,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None

@@ -31,7 +31,8 @@ TABLES = {
     "fleet_tokens", "fleet_token_holders", "parked_calls", "checkpoint_leases",
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
-    "quarantine_counts", "learned_outcomes", "background_jobs",
+    "quarantine_counts", "learned_outcomes", "background_jobs", "error_budget_hours",
+    "error_budget_objectives", "error_budget_alerts", "error_budget_exhausted",
 }  # fmt: skip
 
 COLUMNS = """
