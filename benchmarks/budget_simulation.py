@@ -23,7 +23,6 @@ from seawall.budget.rule import MIN_FAILURES, SHORT_EVENTS, Severity, default_ru
 OBJECTIVE = 0.99
 HEALTHY, OUTAGE = 0.005, 0.3
 HOUR, DAY = 60, 1440  # minutes
-WARM_UP = 3 * DAY
 
 
 @dataclass(slots=True)
@@ -114,23 +113,23 @@ class OutageFigures:
 
 
 def outages(
-    runs_per_hour: float, count: int, seed: int, *, rate: float = OUTAGE, hours: int = 24
+    runs_per_hour: float, count: int, seed: int, *, hours: int = 24, days_around: int = 3
 ) -> OutageFigures:
-    """``count`` outages of ``hours``, each after three healthy days and before three more."""
+    """``count`` outages of ``hours``, each after some healthy days and before as many."""
     delays: list[float] = []
     pages, resets, after = 0, [], 0
     for n in range(count):
         pipeline = Pipeline(random.Random(f"{seed} outage {runs_per_hour} {n}"), runs_per_hour)
-        for _ in range(WARM_UP):
+        for _ in range(days_around * DAY):
             pipeline.minute(HEALTHY)
         first = None
         for minute in range(1, hours * HOUR + 1):
-            if pipeline.minute(rate) == "page":
+            if pipeline.minute(OUTAGE) == "page":
                 pages += 1
                 first = first or minute
         delays.append(float("inf") if first is None else first)
         over = None
-        for minute in range(1, WARM_UP + 1):
+        for minute in range(1, days_around * DAY + 1):
             told = pipeline.minute(HEALTHY)
             over = over or (minute if told == "resolved" else None)
             after += told in ("page", "ticket")

@@ -15,19 +15,20 @@ from seawall.postgres.names import in_schema
 # $1, $2: seconds of each rule's windows; $3: of the longest; $4: least failures in that;
 # $5: events that a short window holds at least; $6: runs or rows.
 _SUSPECTS = """
-WITH counted AS (
-    SELECT pipeline_id, minute, CASE $6 WHEN 'runs' THEN good_runs ELSE good_rows END AS good,
-        CASE $6 WHEN 'runs' THEN bad_runs ELSE bad_rows END AS bad
-    FROM {schema}.error_budget
-    WHERE minute > statement_timestamp() - $3 * interval '1 s'
-), suspects AS MATERIALIZED (
-    SELECT s.pipeline_id, o.objective, a.alert_id, a.severity, greatest(
+WITH suspects AS MATERIALIZED (
+    SELECT s.pipeline_id, o.objective, a.alert_id, a.severity, coalesce(greatest(
             o.counted_from - interval '1 minute',
             (SELECT max(r.resolved_at) FROM {schema}.error_budget_alerts r
              WHERE r.pipeline_id = s.pipeline_id AND r.sli = $6)
-        ) AS cut
+        ), '-infinity') AS cut
     FROM (
-        SELECT pipeline_id FROM counted GROUP BY pipeline_id HAVING sum(bad) >= $4
+        SELECT pipeline_id FROM {schema}.error_budget
+        WHERE minute > statement_timestamp() - $3 * interval '1 s' AND ($6 = 'runs' OR EXISTS (
+            SELECT FROM {schema}.error_budget_objectives
+            WHERE sli = 'rows' AND objective IS NOT NULL
+        ))
+        GROUP BY pipeline_id
+        HAVING sum(CASE $6 WHEN 'runs' THEN bad_runs ELSE bad_rows END) >= $4
         UNION
         SELECT pipeline_id FROM {schema}.error_budget_alerts WHERE sli = $6 AND state = 'firing'
     ) s
@@ -35,25 +36,42 @@ WITH counted AS (
     LEFT JOIN {schema}.error_budget_alerts a
         ON a.pipeline_id = s.pipeline_id AND a.sli = $6 AND a.state = 'firing'
     WHERE $6 = 'runs' OR o.objective IS NOT NULL OR a.alert_id IS NOT NULL
-), ranked AS (
-    SELECT c.*, sum(c.good + c.bad) OVER newest - c.good - c.bad AS newer
-    FROM counted c JOIN suspects s USING (pipeline_id)
-    WHERE s.cut IS NULL OR c.minute > s.cut
-    WINDOW newest AS (PARTITION BY c.pipeline_id ORDER BY c.minute DESC)
+), filled AS MATERIALIZED (
+    -- Since when there were $5 events; each of so many minutes holds one at the least.
+    SELECT s.pipeline_id, min(last.minute) FILTER (WHERE last.newer < $5) AS since
+    FROM suspects s CROSS JOIN LATERAL (
+        SELECT minute, sum(events) OVER (ORDER BY minute DESC) - events AS newer
+        FROM (
+            SELECT minute,
+                CASE $6 WHEN 'runs' THEN good_runs + bad_runs ELSE good_rows + bad_rows END
+                AS events
+            FROM {schema}.error_budget b
+            WHERE b.pipeline_id = s.pipeline_id
+              AND minute > greatest(s.cut, statement_timestamp() - $3 * interval '1 s')
+              AND CASE $6 WHEN 'runs' THEN good_runs + bad_runs ELSE good_rows + bad_rows END > 0
+            ORDER BY minute DESC LIMIT $5
+        ) newest
+    ) last
+    GROUP BY s.pipeline_id
 )
 SELECT s.pipeline_id, s.objective, s.alert_id, s.severity, rule.number,
-    coalesce(sum(good) FILTER (WHERE within_long), 0)::bigint AS long_good,
-    coalesce(sum(bad) FILTER (WHERE within_long), 0)::bigint AS long_bad,
-    coalesce(sum(good) FILTER (WHERE within_short), 0)::bigint AS short_good,
-    coalesce(sum(bad) FILTER (WHERE within_short), 0)::bigint AS short_bad
-FROM suspects s
+    long.good AS long_good, long.bad AS long_bad, short.good AS short_good, short.bad AS short_bad
+FROM suspects s LEFT JOIN filled f USING (pipeline_id)
 CROSS JOIN unnest($1::float8[], $2::float8[]) WITH ORDINALITY AS rule (long, short, number)
-LEFT JOIN LATERAL (
-    SELECT good, bad, minute > statement_timestamp() - rule.long * interval '1 s' AS within_long,
-        minute > statement_timestamp() - rule.short * interval '1 s' OR newer < $5 AS within_short
-    FROM ranked r WHERE r.pipeline_id = s.pipeline_id
-) m ON true
-GROUP BY s.pipeline_id, s.objective, s.alert_id, s.severity, rule.number
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(CASE $6 WHEN 'runs' THEN good_runs ELSE good_rows END), 0)::bigint AS good,
+        coalesce(sum(CASE $6 WHEN 'runs' THEN bad_runs ELSE bad_rows END), 0)::bigint AS bad
+    FROM {schema}.error_budget b
+    WHERE b.pipeline_id = s.pipeline_id
+      AND minute > greatest(s.cut, statement_timestamp() - rule.long * interval '1 s')
+) long
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(CASE $6 WHEN 'runs' THEN good_runs ELSE good_rows END), 0)::bigint AS good,
+        coalesce(sum(CASE $6 WHEN 'runs' THEN bad_runs ELSE bad_rows END), 0)::bigint AS bad
+    FROM {schema}.error_budget b
+    WHERE b.pipeline_id = s.pipeline_id AND minute > s.cut
+      AND minute >= least(f.since, statement_timestamp() - rule.short * interval '1 s')
+) short
 ORDER BY s.pipeline_id, rule.number
 """
 

@@ -78,7 +78,7 @@ DELETE FROM {schema}.error_budget_exhausted WHERE pipeline_id = $1 AND sli = $2
 """
 
 _SPENT = """
-WITH spans AS (
+WITH spans AS NOT MATERIALIZED (
     SELECT pipeline_id, minute AS at, good_runs, bad_runs, good_rows, bad_rows
     FROM {schema}.error_budget
     WHERE minute >= date_trunc('minute', statement_timestamp() - $1 * interval '1 s', 'UTC')
@@ -86,20 +86,20 @@ WITH spans AS (
     SELECT pipeline_id, hour, good_runs, bad_runs, good_rows, bad_rows
     FROM {schema}.error_budget_hours
     WHERE hour >= date_trunc('hour', statement_timestamp() - $1 * interval '1 s', 'UTC')
-), counted AS (
-    SELECT pipeline_id, 'runs' AS sli, at, good_runs AS good, bad_runs AS bad FROM spans
-    UNION ALL
-    SELECT pipeline_id, 'rows', at, good_rows, bad_rows FROM spans
-    WHERE pipeline_id IN (
-        SELECT pipeline_id FROM {schema}.error_budget_objectives
-        WHERE sli = 'rows' AND objective IS NOT NULL
-    )
 )
-SELECT c.pipeline_id, c.sli, o.objective, sum(c.good)::bigint AS good, sum(c.bad)::bigint AS bad
-FROM counted c LEFT JOIN {schema}.error_budget_objectives o USING (pipeline_id, sli)
-WHERE o.counted_from IS NULL OR c.at >= o.counted_from
-GROUP BY c.pipeline_id, c.sli, o.objective
-HAVING sum(c.bad) >= $2
+SELECT s.pipeline_id, 'runs' AS sli, max(o.objective) AS objective,
+    sum(s.good_runs)::bigint AS good,
+    sum(s.bad_runs)::bigint AS bad
+FROM spans s
+LEFT JOIN {schema}.error_budget_objectives o ON o.pipeline_id = s.pipeline_id AND o.sli = 'runs'
+WHERE s.at >= coalesce(o.counted_from, '-infinity')
+GROUP BY s.pipeline_id HAVING sum(s.bad_runs) >= $2
+UNION ALL
+SELECT s.pipeline_id, 'rows', max(o.objective), sum(s.good_rows)::bigint, sum(s.bad_rows)::bigint
+FROM spans s
+JOIN {schema}.error_budget_objectives o ON o.pipeline_id = s.pipeline_id AND o.sli = 'rows'
+WHERE s.at >= coalesce(o.counted_from, '-infinity') AND o.objective IS NOT NULL
+GROUP BY s.pipeline_id HAVING sum(s.bad_rows) >= $2
 """
 
 _EXHAUSTED = "SELECT * FROM {schema}.error_budget_exhausted"
@@ -124,7 +124,7 @@ _HAS_RUN = "SELECT EXISTS (SELECT FROM {schema}.runs WHERE run_id = $1)"
 _FOLD = """
 WITH old AS (
     DELETE FROM {schema}.error_budget
-    WHERE minute < date_trunc('hour', clock_timestamp() - $1 * interval '1 s', 'UTC')
+    WHERE minute < date_trunc('hour', statement_timestamp() - $1 * interval '1 s', 'UTC')
     RETURNING *
 )
 INSERT INTO {schema}.error_budget_hours AS h
@@ -138,7 +138,7 @@ ON CONFLICT (pipeline_id, hour) DO UPDATE SET
 """
 _PRUNE = """
 DELETE FROM {schema}.error_budget_hours
-WHERE hour < clock_timestamp() - $1::int * interval '1 day'
+WHERE hour < statement_timestamp() - $1::int * interval '1 day'
 """
 
 

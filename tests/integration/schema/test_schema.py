@@ -8,6 +8,8 @@ import asyncpg
 import pytest
 
 from seawall.postgres import (
+    budget_alert_store,
+    budget_store,
     checkpoint_store,
     lease,
     outbox_store,
@@ -79,6 +81,16 @@ INSERT INTO seawall.outbox_messages (message_id, topic, message_key, payload)
 SELECT gen_random_uuid(), 't' || n % 20, 'k' || n % 100, '{}' FROM generate_series(1, 20000) n;
 INSERT INTO seawall.run_steps (run_id, step, status, function)
 SELECT 'r' || n, s, 'waiting', 'f' FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
+INSERT INTO seawall.error_budget (pipeline_id, minute, good_runs)
+SELECT 'p' || n % 20, now() - n * interval '1 minute', 1 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_budget_hours (pipeline_id, hour, good_runs)
+SELECT 'p' || n % 20, now() - n * interval '1 hour', 1 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_budget_objectives (pipeline_id, sli, objective)
+SELECT 'p' || n, 'runs', 0.9 FROM generate_series(1, 2000) n;
+INSERT INTO seawall.error_budget_alerts (alert_id, pipeline_id, sli, state, severity, rule,
+    objective, long_burn_rate, short_burn_rate, bad, total, resolved_at, announced)
+SELECT gen_random_uuid(), 'p' || n, 'runs', 'resolved', 'page', 'r', 0.9, 9, 9, 9, 9, now(), true
+FROM generate_series(1, 2000) n;
 ANALYZE;
 """
 
@@ -137,6 +149,13 @@ PLANS = {
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
         "ORDER BY error_id DESC LIMIT 20",
         ("p7",), "_pipeline_id_error_id_idx",
+    ),
+    "status of an error budget": (
+        budget_store._MEASURE, ("p7", "runs", 86_400.0, [3600.0, 86_400.0]),
+        ("error_budget_pkey", "error_budget_hours_pkey", "error_budget_objectives_pkey"),
+    ),
+    "changes of alerts to be told": (
+        budget_alert_store._UNANNOUNCED, (), "error_budget_alerts_unannounced",
     ),
     "breakers of a run": (
         "SELECT * FROM {schema}.circuit_breaker_transitions WHERE run_id = $1",
