@@ -1358,7 +1358,179 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     'c098b2954657d61d16db72dc0bb4d43b9ec97222ec341be8ee05de8f7a67e6cc',
     '0.1.0');
 
--- 0011_pre_error_budget
+-- 0011_pre_alerts
+
+-- Alerts of the fleet: what fires now, who was told, and what is silenced.
+
+CREATE TABLE alerts (
+    alert_key text PRIMARY KEY CHECK (alert_key <> ''),
+    rule text NOT NULL,
+    severity text NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
+    pipeline_id text,
+    title text NOT NULL,
+    message text NOT NULL,
+    labels json NOT NULL,
+    state text NOT NULL CHECK (state IN ('firing', 'resolving', 'resolved')),
+    episode bigint NOT NULL DEFAULT 1,
+    sequence bigint NOT NULL DEFAULT 0,
+    count bigint NOT NULL DEFAULT 1,
+    fired_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    quiet_at timestamptz,
+    resolved_at timestamptz,
+    repeat_at timestamptz
+);
+COMMENT ON TABLE alerts IS 'What is or was wrong: a row for each thing that can be, over all its episodes.';
+COMMENT ON COLUMN alerts.alert_key IS 'The same for the same thing on every worker: what is told once.';
+COMMENT ON COLUMN alerts.rule IS 'The rule that found it.';
+COMMENT ON COLUMN alerts.severity IS 'How bad it is.';
+COMMENT ON COLUMN alerts.pipeline_id IS 'The pipeline that it is about, where there is one.';
+COMMENT ON COLUMN alerts.title IS 'One line.';
+COMMENT ON COLUMN alerts.message IS 'What happened and what to do, secrets masked.';
+COMMENT ON COLUMN alerts.labels IS 'What silences and receivers match: service, step, host, …';
+COMMENT ON COLUMN alerts.state IS 'firing; resolving: well again, but not for long enough to say so; resolved.';
+COMMENT ON COLUMN alerts.episode IS 'Which time it fires.';
+COMMENT ON COLUMN alerts.sequence IS 'The cause''s own order, such as a breaker''s epoch: an older message changes nothing.';
+COMMENT ON COLUMN alerts.count IS 'How often it was seen in this episode.';
+COMMENT ON COLUMN alerts.fired_at IS 'Begin of this episode.';
+COMMENT ON COLUMN alerts.last_at IS 'When it was seen last.';
+COMMENT ON COLUMN alerts.quiet_at IS 'When it counts as over: set by the all-clear, or in advance where none will come.';
+COMMENT ON COLUMN alerts.resolved_at IS 'End of the episode.';
+COMMENT ON COLUMN alerts.repeat_at IS 'When the receivers are told again, should it still fire.';
+CREATE INDEX alerts_open ON alerts (quiet_at) WHERE state <> 'resolved';
+CREATE INDEX alerts_last ON alerts (last_at DESC);
+
+CREATE TABLE alert_notifications (
+    notification_id uuid PRIMARY KEY,
+    alert_key text NOT NULL REFERENCES alerts ON DELETE CASCADE,
+    episode bigint NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('firing', 'repeated', 'resolved')),
+    receiver text NOT NULL,
+    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sent', 'silenced', 'given_up')),
+    attempts int NOT NULL DEFAULT 0,
+    due_at timestamptz NOT NULL,
+    owner text,
+    lease_until timestamptz,
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    sent_at timestamptz
+);
+COMMENT ON TABLE alert_notifications IS 'Who is told of what: kept until it is delivered.';
+COMMENT ON COLUMN alert_notifications.notification_id IS 'Key, a UUIDv7: the receiver''s de-duplication key with the alert''s.';
+COMMENT ON COLUMN alert_notifications.alert_key IS 'The alert.';
+COMMENT ON COLUMN alert_notifications.episode IS 'Its episode.';
+COMMENT ON COLUMN alert_notifications.kind IS 'What is told.';
+COMMENT ON COLUMN alert_notifications.receiver IS 'Name of the receiver that it is for.';
+COMMENT ON COLUMN alert_notifications.status IS 'pending; sent; silenced: not sent on purpose; given_up: after too many attempts.';
+COMMENT ON COLUMN alert_notifications.attempts IS 'Deliveries begun.';
+COMMENT ON COLUMN alert_notifications.due_at IS 'When it is to be sent.';
+COMMENT ON COLUMN alert_notifications.owner IS 'The worker that is sending it.';
+COMMENT ON COLUMN alert_notifications.lease_until IS 'Until when no other worker takes it.';
+COMMENT ON COLUMN alert_notifications.last_error IS 'Why it failed last, secrets masked.';
+COMMENT ON COLUMN alert_notifications.created_at IS 'When it was decided.';
+COMMENT ON COLUMN alert_notifications.sent_at IS 'When it was delivered.';
+CREATE INDEX alert_notifications_due ON alert_notifications (due_at) WHERE status = 'pending';
+CREATE INDEX alert_notifications_alert ON alert_notifications (alert_key, episode);
+
+CREATE TABLE alert_silences (
+    silence_id uuid PRIMARY KEY,
+    matchers jsonb NOT NULL CHECK (jsonb_typeof(matchers) = 'object'),
+    starts_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ends_at timestamptz NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL
+);
+COMMENT ON TABLE alert_silences IS 'Alerts that nobody is to be told of for a while.';
+COMMENT ON COLUMN alert_silences.silence_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN alert_silences.matchers IS 'Label values that an alert must have; rule and pipeline_id count as labels.';
+COMMENT ON COLUMN alert_silences.starts_at IS 'From when.';
+COMMENT ON COLUMN alert_silences.ends_at IS 'Until when.';
+COMMENT ON COLUMN alert_silences.actor IS 'Who silenced them.';
+COMMENT ON COLUMN alert_silences.reason IS 'Why.';
+CREATE INDEX alert_silences_ends ON alert_silences (ends_at);
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (11, '0011_pre_alerts',
+    '05e4dfbf36c1f5f4f04e3a6a55bd6ef4a8268537efd35517360564cc57f73bd1',
+    '0.1.0');
+
+-- 0012_pre_roles
+
+-- What a role that only writes can't do by itself, it does by these functions of the owner: as far
+-- as they go, and no further. Each has a search path of its own, with temporary tables last, so that
+-- nobody's table of the same name stands in the way.
+
+-- The next partition, by name and month alone: its bounds are reckoned here.
+CREATE FUNCTION make_partition(parent text, month date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    keys constant jsonb := '{"error_details": "error_id", "retry_attempts": "attempt_id",
+                             "system_health": "sample_id"}';
+    own text := current_schema();
+    key text := keys ->> parent;
+    first date := date_trunc('month', month)::date;
+    child text := parent || to_char(first, '_YYYY_MM');
+    from_key uuid := uuid7_floor(first);
+    to_key uuid := uuid7_floor((first + interval '1 month')::date);
+BEGIN
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'make_partition: % is not one of %', parent, keys
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF first < date '2020-01-01' OR first >= date '2100-01-01' THEN
+        RAISE EXCEPTION 'make_partition: % is out of range', month
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM pg_advisory_xact_lock(hashtextextended('seawall partitions ' || own, 0));
+    IF to_regclass(format('%I.%I', own, child)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    -- A writer on its way to the default partition would make the attaching fail, or be refused
+    -- after it: its row belongs into the new one. Held off at the parent, it looks anew. Reads go on.
+    EXECUTE format('LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE', own, parent);
+    -- Made aside and attached: creating it in place would lock out the readers too.
+    EXECUTE format('CREATE TABLE %I.%I (LIKE %I.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                   own, child, own, parent);
+    -- A row that the default partition has already would refuse the attaching.
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM %I.%I WHERE %I >= %L AND %I < %L RETURNING *) '
+        'INSERT INTO %I.%I SELECT * FROM moved',
+        own, parent || '_default', key, from_key, key, to_key, own, child);
+    EXECUTE format('ALTER TABLE %I.%I ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
+                   own, parent, own, child, from_key, to_key);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION make_partition IS 'Make the partition of a month, unless it is there; whether it was made.';
+
+-- The smallest UUIDv7 of a day: a bound between partitions.
+CREATE FUNCTION uuid7_floor(day date) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM day::timestamp) * 1000)::bigint), 12, '0')
+            || '70008000000000000000')::uuid
+$$;
+COMMENT ON FUNCTION uuid7_floor IS 'The smallest UUIDv7 of a day, in UTC.';
+
+DO $$
+DECLARE
+    each text;
+BEGIN
+    FOREACH each IN ARRAY ARRAY[
+        'make_partition(text, date)', 'quarantine_count_added()', 'quarantine_count_changed()',
+        'quarantine_records_removed()', 'quarantine_records_emptied()'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       each, current_schema());
+    END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION make_partition FROM PUBLIC;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (12, '0012_pre_roles',
+    '9930480870233084b493667fb72c2852adf9ee6d85f7fe4a341b7206dfcc1727',
+    '0.1.0');
+
+-- 0013_pre_error_budget
 
 -- Error budgets: the minutes of error_budget are kept by the transaction that ends a run, folded
 -- into hours when they are old, and each count stands in one of the two.
@@ -1505,6 +1677,17 @@ CREATE TRIGGER error_budget_runs_changed AFTER UPDATE ON runs
     REFERENCING OLD TABLE AS before_it NEW TABLE AS after_it
     FOR EACH STATEMENT EXECUTE FUNCTION error_budget_runs_changed();
 
+-- Whoever may end a run need not have rights here; nobody's temporary table stands in the way.
+DO $$
+DECLARE
+    each text;
+BEGIN
+    FOREACH each IN ARRAY ARRAY['error_budget_runs_added()', 'error_budget_runs_changed()'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       each, current_schema());
+    END LOOP;
+END $$;
+
 -- Runs that ended before there was this: their last state is all that is known of them.
 INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
 SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
@@ -1516,8 +1699,8 @@ ON CONFLICT (pipeline_id, minute) DO UPDATE SET
     good_runs = excluded.good_runs, bad_runs = excluded.bad_runs;
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
-    (11, '0011_pre_error_budget',
-    'd260effa306e599ce518451dc11b472096e9e761afd3140b269e01eefdd5bdbd',
+    (13, '0013_pre_error_budget',
+    '3b6096df12ba5444f86c9798c5c9708cab0b03c5f7b78b72731e32e408c29c30',
     '0.1.0');
 
 COMMIT;

@@ -15,6 +15,12 @@ from seawall.retry import retry as retry
 from seawall.timeout import timeout as timeout
 
 if TYPE_CHECKING:
+    from seawall.alerts import Alert as Alert
+    from seawall.alerts import Alertmanager as Alertmanager
+    from seawall.alerts import Apprise as Apprise
+    from seawall.alerts import Notification as Notification
+    from seawall.alerts import Severity as Severity
+    from seawall.alerts import Webhook as Webhook
     from seawall.budget.rule import BurnRule as BurnRule
     from seawall.budget.status import ErrorBudgetStatus as ErrorBudgetStatus
     from seawall.budget.store import ErrorBudgetAlert as ErrorBudgetAlert
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from seawall.classification import ErrorType as ErrorType
     from seawall.config import RecoveryConfig as RecoveryConfig
     from seawall.conflict import OnConflict as OnConflict
+    from seawall.errors import AlertDeliveryError as AlertDeliveryError
     from seawall.errors import AttemptTimeoutError as AttemptTimeoutError
     from seawall.errors import BulkheadFullError as BulkheadFullError
     from seawall.errors import CheckpointError as CheckpointError
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
     from seawall.errors import ErrorBudgetExhaustedError as ErrorBudgetExhaustedError
     from seawall.errors import InvalidConfigError as InvalidConfigError
+    from seawall.errors import InvalidRecordError as InvalidRecordError
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
@@ -106,6 +114,7 @@ _HOMES = {
     "budget.rule": "BurnRule",
     "budget.status": "ErrorBudgetStatus",
     "budget.store": "ErrorBudgetAlert",
+    "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",
@@ -113,10 +122,11 @@ _HOMES = {
     "classification": "Classifier ErrorType",
     "config": "RecoveryConfig",
     "conflict": "OnConflict",
-    "errors": "AttemptTimeoutError BulkheadFullError CheckpointError CircuitOpenError CodecError "
+    "errors": "AlertDeliveryError AttemptTimeoutError BulkheadFullError CheckpointError "
+    "CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "ErrorBudgetExhaustedError InvalidConfigError MigrationError MissingProcessorError "
-    "MissingTableError NotStartedError "
+    "ErrorBudgetExhaustedError InvalidConfigError InvalidRecordError MigrationError "
+    "MissingProcessorError MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from seawall.alerts import AlertDesk
+from seawall.alerts.receiver import Receivers
 from seawall.budget.budget import ErrorBudget
 from seawall.budget.guard import BudgetGuard, OnExhausted
 from seawall.budget.objective import Objectives
@@ -11,6 +13,7 @@ from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
@@ -37,14 +40,22 @@ class Analytics:
         worker_id: str,
         bus: EventBus,
         classifier: Classifier,  # noqa: ARG002 - for the parts to come
-        masker: Masker,  # noqa: ARG002 - for the parts to come
+        masker: Masker,
         guard: BudgetGuard,
+        receivers: Receivers,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
         self._add_budget(database, config, pipeline_id, guard)
+        self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
+        self._listeners.append(self.alerts.hear)
+        self._services.append(self.alerts)
+        self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
+        self._jobs.append(
+            Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
+        )
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 

@@ -226,6 +226,10 @@ class SinkError(SeawallError):
     """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
 
 
+class AlertDeliveryError(SeawallError):
+    """Raised when a receiver didn't take a notification; it is tried again later."""
+
+
 class QuarantineError(SeawallError):
     """Raised when a quarantined record can't be edited, imported or run as asked; says why."""
 
@@ -268,6 +272,27 @@ class RecordRefusedError(SeawallError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class InvalidRecordError(SeawallError, ValueError):
+    """Raised by a ``transform`` for a record that isn't as it must be: it is quarantined.
+
+    Any exception does that; this one's reasons are stored as they are. The first should be the same
+    text for the same fault, so that records can be counted by it.
+
+    Args:
+        *reasons: at least one; every fault found, the worst first.
+        column: the field of the first fault.
+    """
+
+    def __init__(self, *reasons: str, column: str | None = None) -> None:
+        if not reasons:
+            raise TypeError("InvalidRecordError needs one reason at least")
+        super().__init__(*reasons)
+        self.reasons, self.column = reasons, column
+
+    def __str__(self) -> str:
+        return "; ".join(self.reasons)
 
 
 class TransactionEndedError(SeawallError):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import anyio
 
+from seawall.alerts.receiver import Receivers
 from seawall.analytics import Analytics
 from seawall.budget.guard import BudgetGuard
 from seawall.checkpoint import Rejection, StepKey
@@ -77,6 +78,7 @@ class Services:
         self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
+        self.receivers = Receivers()  # of alerts: kept from one start to the next
         self._make_database = functools.partial(Database, target, config=config, schema=schema)
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         # How records are stored, and what is masked: for every part that writes.
@@ -145,6 +147,7 @@ class Services:
             classifier=self._classifier,
             masker=self.form.masker,
             guard=self._guard,
+            receivers=self.receivers,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None

@@ -95,3 +95,12 @@ async def test_howto_migrated_decorators_work():
     assert await names["fetch"]() is None
     assert await names["price"]("sku") is None
     assert example("pgbouncer")["manager"].config.listen_dsn
+
+
+async def test_docs_alerts_of_your_own(database_dsn):
+    names = example("../alerts", DSN=database_dsn)
+    async with names["manager"] as manager:
+        await names["your_own"](0)
+        assert [alert.title for alert in await manager.list_alerts()] == ["The export is empty"]
+        await names["your_own"](5)
+        await names["during_maintenance"]()

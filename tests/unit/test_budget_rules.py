@@ -1,10 +1,14 @@
 """Burn-rate rules, alerts and the outlook: pure rules on counts."""
 
+from dataclasses import replace
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall import InvalidConfigError
+from seawall.alerts.rule import RULES
 from seawall.budget.alert import Reading, judge
 from seawall.budget.counts import Counts
 from seawall.budget.rule import (
@@ -16,6 +20,7 @@ from seawall.budget.rule import (
     span,
 )
 from seawall.budget.status import seconds_to_exhaustion
+from seawall.events import BudgetAlert
 
 FAST = BurnRule(burn_rate=14.4, long_seconds=3600, short_seconds=300)
 SLOW = DEFAULT_RULES[-1]
@@ -114,6 +119,18 @@ def test_page_goes_on_while_its_short_window_burns_and_does_not_sink_to_a_ticket
 def test_ticket_is_raised_to_a_page():
     bad = (Counts(0, 9), Counts(0, 9))
     assert judge(Severity.TICKET, [FAST, SLOW], readings(bad, bad), 0.99).severity is Severity.PAGE
+
+
+def test_alert_reaches_people_with_figures_and_what_to_do():
+    event = BudgetAlert(
+        alert_id=UUID(int=7), pipeline_id="p", sli="runs", state="firing", severity="page",
+        rule="6x 6h/30m", objective=0.99, long_burn_rate=25.0, short_burn_rate=50.0, bad=3, total=12,
+    )  # fmt: skip
+    signal = RULES[BudgetAlert](event)
+    assert (signal.key, signal.firing, signal.severity) == ("error_budget:p:runs", True, "critical")
+    assert "3 of 12 runs were bad (25 %, and 1 % is the objective's room)" in signal.message
+    over = RULES[BudgetAlert](replace(event, state="resolved", severity="ticket"))
+    assert (over.key, over.firing, over.severity) == (signal.key, False, "warning")
 
 
 HOUR, DAY = 3600.0, 86_400.0

@@ -2,7 +2,7 @@
 
 import hashlib
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from seawall.checkpoint.acknowledgement import Acknowledgement
@@ -10,7 +10,7 @@ from seawall.checkpoint.model import Rejection
 from seawall.checkpoint.store import Lane
 from seawall.checkpoint.transaction import BatchOwner, BatchTransaction
 from seawall.checkpoint.watermark import Issued
-from seawall.errors import CheckpointError
+from seawall.errors import CheckpointError, InvalidRecordError
 from seawall.records import Malformed
 
 Transform = Callable[[Any], Any]
@@ -78,6 +78,34 @@ class Batch:
             Rejection(index=place, reason=reason, reasons=(reason,))
             for place in range(len(self.sources))
         ]
+
+    def reject(self, rejected: Mapping[int, str | Sequence[str]]) -> None:
+        """Leave records out of ``records``: they are quarantined with the batch's commit.
+
+        For what judges many records at once, before the batch's block is entered. The indices are
+        those of ``records`` as it is now; those behind move up.
+
+        Args:
+            rejected: for each ``records[index]`` that is bad why, or every reason, the worst first;
+                the same text for the same fault, so that it can be counted.
+
+        Raises:
+            CheckpointError: an index isn't the batch's, a reason is missing, or the batch is
+                committed already.
+        """
+        if self.done:
+            raise CheckpointError(f"batch {self.id} is committed already; go on to the next one")
+        found = []
+        for index, reasons in sorted(rejected.items()):
+            texts = (reasons,) if isinstance(reasons, str) else tuple(reasons)
+            if not texts:
+                raise CheckpointError(f"rejected[{index}]: there must be one reason at least")
+            found.append(Rejection(index=self.place(index), reason=texts[0], reasons=texts))
+        left = [index for index in range(len(self.records)) if index not in rejected]
+        places = [self.place(index) for index in left]
+        self.records = [self.records[index] for index in left]
+        self.failed += found
+        self._places = places if self.failed else None
 
     def _apply(self, transform: Transform) -> None:
         records, places = [], []
@@ -176,6 +204,14 @@ def _malformed(place: int, source: Malformed) -> Rejection:
 
 def _rejection_of(place: int, error: Exception) -> Rejection:
     kind = type(error)
+    if isinstance(error, InvalidRecordError):
+        return Rejection(
+            index=place,
+            reason=error.reasons[0],
+            reasons=error.reasons,
+            column_name=error.column,
+            exception_type=f"{kind.__module__}.{kind.__qualname__}",
+        )
     reason = f"{kind.__qualname__}: {error}" if str(error) else kind.__qualname__
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (in {frames[-1].name}, line {frames[-1].lineno})" if frames else ""

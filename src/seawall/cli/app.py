@@ -25,6 +25,7 @@ from seawall.postgres.embedded import status as server_status
 from seawall.postgres.migrate import migrate as apply_migrations
 from seawall.postgres.migrate import pending, render_schema
 from seawall.postgres.partitions import drop_partitions
+from seawall.postgres.roles import render_roles
 
 T = TypeVar("T")
 
@@ -180,6 +181,16 @@ def prune(
 def schema(schema: Schema = "seawall") -> None:
     """Print the schema as one SQL file."""
     sys.stdout.write(render_schema(schema))
+
+
+@app.command()
+def roles(
+    writer: Annotated[str, typer.Option(help="The workers' role.")] = "seawall_writer",
+    reader: Annotated[str, typer.Option(help="People's and dashboards' role.")] = "seawall_reader",
+    schema: Schema = "seawall",
+) -> None:
+    """Print the least rights of two roles as SQL, for the schema's owner to run."""
+    sys.stdout.write(render_roles(schema, writer=writer, reader=reader))
 
 
 @app.command()

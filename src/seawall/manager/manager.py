@@ -1,5 +1,6 @@
 """ErrorRecoveryManager: the thin front door. Each method is a few lines over a part."""
 
+from seawall.manager.alerts import AlertMethods
 from seawall.manager.analysis import AnalysisMethods
 from seawall.manager.checkpoints import CheckpointMethods
 from seawall.manager.payloads import PayloadMethods
@@ -15,6 +16,7 @@ class ErrorRecoveryManager(
     CheckpointMethods,
     RunMethods,
     AnalysisMethods,
+    AlertMethods,
 ):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.
 

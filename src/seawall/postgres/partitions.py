@@ -36,17 +36,8 @@ WHERE n.nspname = $1 AND p.relname = ANY($2::text[])
 ORDER BY name
 """
 
-# A writer on its way to the default partition would make the attaching fail, or be refused after
-# it: its row belongs into the new one. Held off at the parent, it looks anew. Reads go on.
-_LOCK_WRITERS = "LOCK TABLE ONLY {schema}.{table} IN SHARE ROW EXCLUSIVE MODE"
-
-# A row that the default partition has already would refuse the attaching.
-_MOVE = """
-WITH moved AS (
-    DELETE FROM {schema}.{default} WHERE {key} >= $1 AND {key} < $2 RETURNING *
-)
-INSERT INTO {schema}.{partition} SELECT * FROM moved
-"""
+# A function of the owner: a role that only writes may make partitions all the same.
+_MAKE = "SELECT {schema}.make_partition($1, $2)"
 
 _DELETE_OLD = "DELETE FROM {schema}.{default} WHERE {key} < $1"
 
@@ -105,28 +96,13 @@ async def _lock(connection: Any, schema: str) -> None:
 
 
 async def _make(connection: Any, schema: str, table: str, month: datetime) -> bool:
-    name, start, end = _name(table, month), uuid7_floor(month), uuid7_floor(_month(month, 1))
     try:
         # Read committed, whatever the user's default: after the locks, see what others did.
         async with connection.transaction(isolation="read_committed"):
-            await _lock(connection, schema)
-            if await connection.fetchval("SELECT to_regclass($1)", f"{quote(schema)}.{name}"):
-                return False
-            await connection.execute(_fill(_LOCK_WRITERS, schema, table))
-            parent, child = f"{quote(schema)}.{table}", f"{quote(schema)}.{name}"
-            # Made aside and attached: creating it in place would lock out the readers too.
-            await connection.execute(
-                f"CREATE TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-            )
-            await connection.execute(_fill(_MOVE, schema, table, partition=name), start, end)
-            # DDL takes no parameters; the bounds are UUIDs of our own making.
-            await connection.execute(
-                f"ALTER TABLE {parent} ATTACH PARTITION {child} "
-                f"FOR VALUES FROM ('{start}') TO ('{end}')"
-            )
+            made: bool = await connection.fetchval(in_schema(_MAKE, schema), table, month.date())
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
         return False
-    return True
+    return made
 
 
 async def drop_partitions(

@@ -35,6 +35,7 @@ TABLES = {
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs", "error_budget_hours",
     "error_budget_objectives", "error_budget_alerts", "error_budget_exhausted",
+    "alerts", "alert_notifications", "alert_silences",
 }  # fmt: skip
 
 COLUMNS = """

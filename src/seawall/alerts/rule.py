@@ -1,0 +1,119 @@
+"""From events to signals: what is worth telling a person."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from seawall.alerts.alert import Severity, Signal
+from seawall.alerts.store import Growth
+from seawall.events import BatchStuck, BreakerTransition, BudgetAlert, Event, LeaseLost, RunEnded
+
+Rule = Callable[[Any], Signal | None]
+
+_HOUR = 3600.0
+_OPEN = ("open", "forced_open")
+
+
+def breaker_opened(event: BreakerTransition) -> Signal | None:
+    """A breaker is open, until it is closed again; its trials in between change nothing."""
+    if event.to_state not in (*_OPEN, "closed"):
+        return None
+    service = event.service_name
+    return Signal(
+        key=f"breaker_opened:{service}",
+        rule="breaker_opened",
+        firing=event.to_state in _OPEN,
+        severity=Severity.WARNING,
+        title=f"Circuit breaker of {service} is open",
+        message=f"Calls to {service} are refused: {event.reason}. Look at the service; the breaker "
+        "tries it again by itself.",
+        labels={"service": service},
+        sequence=event.epoch,
+    )
+
+
+def run_failed(event: RunEnded) -> Signal | None:
+    """A run failed, until a run of the pipeline succeeds."""
+    pipeline = event.scope.pipeline_id
+    if pipeline is None or event.status not in ("failed", "succeeded"):
+        return None
+    return Signal(
+        key=f"run_failed:{pipeline}",
+        rule="run_failed",
+        firing=event.status == "failed",
+        severity=Severity.WARNING,
+        title=f"A run of {pipeline} failed",
+        message=f"Run {event.scope.run_id} ended with {event.message} ({event.error_type}). Start "
+        "it again under the same id: it goes on where it was.",
+        pipeline_id=pipeline,
+        labels={"error_type": event.error_type or ""},
+    )
+
+
+def batch_stuck(event: BatchStuck) -> Signal:
+    scope = event.scope
+    return Signal(
+        key=f"batch_stuck:{scope.run_id}:{scope.step}:{event.partition}",
+        rule="batch_stuck",
+        severity=Severity.WARNING,
+        title=f"Step {scope.step} of {scope.run_id} hangs",
+        message=f"A batch has been in flight for {event.elapsed_seconds:.0f} s, in {event.where}.",
+        pipeline_id=scope.pipeline_id,
+        labels={"step": scope.step or ""},
+        quiet_seconds=_HOUR,
+    )
+
+
+def lease_lost(event: LeaseLost) -> Signal:
+    scope = event.scope
+    return Signal(
+        key=f"lease_lost:{scope.run_id}:{scope.step}:{event.partition}",
+        rule="lease_lost",
+        severity=Severity.INFO,
+        title=f"Step {scope.step} of {scope.run_id} was taken over",
+        message="Another worker goes on with it; nothing is lost. If nobody meant to, look why "
+        "this worker was silent for longer than its lease.",
+        pipeline_id=scope.pipeline_id,
+        labels={"step": scope.step or ""},
+        quiet_seconds=_HOUR,
+    )
+
+
+def quarantine_growth(growth: Growth) -> Signal:
+    """A pipeline sets more aside than it does on other days."""
+    return Signal(
+        key=f"quarantine_growth:{growth.pipeline_id}",
+        rule="quarantine_growth",
+        severity=Severity.WARNING,
+        title=f"The quarantine of {growth.pipeline_id} grows",
+        message=f"{growth.today:,} records were set aside today, {growth.usual:,.0f} on the usual "
+        f"day; most of them: {growth.reason}. Look at some, mend the source or the table, and "
+        "reprocess them.",
+        pipeline_id=growth.pipeline_id,
+        quiet_seconds=2 * _HOUR,
+    )
+
+
+def error_budget(event: BudgetAlert) -> Signal:
+    """A pipeline's error budget goes too fast, until it no longer does."""
+    percent, aimed = 100 * event.bad / max(1, event.total), 100 * (1 - event.objective)
+    return Signal(
+        key=f"error_budget:{event.pipeline_id}:{event.sli}",
+        rule="error_budget",
+        firing=event.state == "firing",
+        severity=Severity.CRITICAL if event.severity == "page" else Severity.WARNING,
+        title=f"The error budget of {event.pipeline_id} burns {event.long_burn_rate:.3g}x",
+        message=f"{event.bad} of {event.total} {event.sli} were bad ({percent:.3g} %, and "
+        f"{aimed:.3g} % is the objective's room), by the rule {event.rule}. Look at its error "
+        "patterns, and run the failed runs again under their ids once the cause is gone.",
+        pipeline_id=event.pipeline_id,
+        labels={"sli": event.sli, "budget_severity": event.severity},
+    )
+
+
+RULES: Mapping[type[Event], Rule] = {
+    BreakerTransition: breaker_opened,
+    RunEnded: run_failed,
+    BatchStuck: batch_stuck,
+    LeaseLost: lease_lost,
+    BudgetAlert: error_budget,
+}
