@@ -33,7 +33,9 @@ GRANT INSERT, UPDATE, DELETE ON
     {schema}.alerts, {schema}.checkpoint_history, {schema}.checkpoint_leases,
     {schema}.circuit_breaker_permits, {schema}.circuit_breaker_votes, {schema}.error_budget,
     {schema}.error_budget_alerts, {schema}.error_budget_exhausted, {schema}.error_budget_hours,
-    {schema}.fleet_token_holders, {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.outbox_messages,
+    {schema}.failure_analysis,
+    {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
+    {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.outbox_messages,
     {schema}.parked_calls, {schema}.quarantine_counts, {schema}.quarantine_payload_chunks,
     {schema}.run_workers
 TO {writer};
@@ -46,10 +48,11 @@ GRANT SELECT ON
     {schema}.circuit_breaker_transitions, {schema}.circuit_breaker_votes, {schema}.error_budget,
     {schema}.error_budget_alerts, {schema}.error_budget_exhausted, {schema}.error_budget_hours,
     {schema}.error_budget_objectives, {schema}.error_details, {schema}.error_patterns, {schema}.failure_analysis,
-    {schema}.fleet_token_holders, {schema}.fleet_tokens, {schema}.learned_outcomes,
-    {schema}.quarantine_attempts, {schema}.quarantine_counts, {schema}.quarantine_purges,
-    {schema}.recovery_actions, {schema}.retry_attempts, {schema}.run_workers, {schema}.runs,
-    {schema}.schema_migrations, {schema}.system_health
+    {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
+    {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.quarantine_attempts,
+    {schema}.quarantine_counts, {schema}.quarantine_purges, {schema}.recovery_actions,
+    {schema}.retry_attempts, {schema}.run_workers, {schema}.runs, {schema}.schema_migrations,
+    {schema}.system_health
 TO {reader};
 GRANT SELECT (
     record_id, quarantine_id, run_id, pipeline_id, step, partition, batch_id, position, redacted,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seawall.alerts import Notification as Notification
     from seawall.alerts import Severity as Severity
     from seawall.alerts import Webhook as Webhook
+    from seawall.analysis import FailureAnalysis as FailureAnalysis
     from seawall.budget.rule import BurnRule as BurnRule
     from seawall.budget.status import ErrorBudgetStatus as ErrorBudgetStatus
     from seawall.budget.store import ErrorBudgetAlert as ErrorBudgetAlert
@@ -115,6 +116,7 @@ _HOMES = {
     "budget.status": "ErrorBudgetStatus",
     "budget.store": "ErrorBudgetAlert",
     "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
+    "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
+from seawall.analysis import Analyst, FailureCounter
 from seawall.budget.budget import ErrorBudget
 from seawall.budget.guard import BudgetGuard, OnExhausted
 from seawall.budget.objective import Objectives
@@ -14,9 +15,11 @@ from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
 from seawall.postgres.alert_store import PostgresAlertStore
+from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.recorder import HOST
 from seawall.service import Periodic, Service
 
 _ROWS_SECONDS = 10.0
@@ -48,7 +51,12 @@ class Analytics:
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
-        self._add_budget(database, config, pipeline_id, guard)
+        objectives = Objectives(
+            default=config.budget_objective,
+            by_pipeline=config.budget_objectives,
+            rules=None if config.budget_rules is None else rules_of(config.budget_rules),
+        )
+        self._add_budget(database, config, pipeline_id, guard, objectives)
         self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
         self._listeners.append(self.alerts.hear)
         self._services.append(self.alerts)
@@ -56,20 +64,29 @@ class Analytics:
         self._jobs.append(
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
+        failures = PostgresAnalysisStore(database, objectives)
+        self.failures = Analyst(failures, bus)
+        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
+        self._listeners.append(counter.hear)
+        self._services.append(counter)
+        self._jobs += [
+            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
+            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
+        ]
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
 
     def _add_budget(
-        self, database: Database, config: RecoveryConfig, pipeline_id: str, guard: BudgetGuard
+        self,
+        database: Database,
+        config: RecoveryConfig,
+        pipeline_id: str,
+        guard: BudgetGuard,
+        objectives: Objectives,
     ) -> None:
-        rules = None if config.budget_rules is None else rules_of(config.budget_rules)
         self.budget = ErrorBudget(
             PostgresBudgetStore(database),
-            objectives=Objectives(
-                default=config.budget_objective,
-                by_pipeline=config.budget_objectives,
-                rules=rules,
-            ),
+            objectives=objectives,
             guard=guard,
             pipeline_id=pipeline_id,
             window_days=config.budget_window_days,

@@ -157,6 +157,41 @@ class BatchRetried(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnded(Event):
+    """A step was left, streaming or ``run.step``; a kept result that was given again is no end.
+
+    ``status`` is ``succeeded``, ``failed`` or ``cancelled`` (stopped, or taken over by another
+    worker). ``error_type`` is there where it failed, ``exception_type`` and ``message`` (secrets
+    masked) wherever an exception ended it.
+    """
+
+    status: str
+    elapsed_seconds: float
+    partition: int = 0
+    error_type: str | None = None
+    exception_type: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRateChanged(Event):
+    """A pipeline's failure rate went up or down; told once a change, by one worker of the fleet.
+
+    ``subject`` is the part whose rate it is (``step × host: load × a``), None for the whole;
+    ``began_at`` is ISO 8601 in UTC; rates are 0 to 1; ``summary`` says it in sentences, with what
+    sets the failures apart.
+    """
+
+    pipeline_id: str
+    subject: str | None
+    direction: str
+    began_at: str
+    rate_before: float
+    rate_after: float
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     """A run's scope was left; ``status`` is ``succeeded``, ``failed`` or ``cancelled``."""
 

@@ -155,7 +155,7 @@ class Run:
             StaleRunError: another worker took the step over.
         """
         steps = self._opened()
-        with scoped(Scope(self.pipeline_id, self.run_id, name)):
+        with scoped(Scope(self.pipeline_id, self.run_id, name, self._release)):
             return await steps.run(
                 name, fn, args, transactional=transactional, retry_options=retry_options
             )
@@ -189,7 +189,7 @@ class Run:
         )
         self._steps = self._make_steps(self.run_id)
         self._keeper = BackgroundTask(self._keep(), f"seawall run {self.run_id}")
-        self._token = current_scope.set(Scope(self.pipeline_id, self.run_id))
+        self._token = current_scope.set(Scope(self.pipeline_id, self.run_id, release=self._release))
         self._started_at = self._clock.monotonic()
         return self
 

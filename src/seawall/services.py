@@ -49,6 +49,7 @@ from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
+from seawall.step_ends import StepEnds
 from seawall.steps import Steps
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
@@ -84,6 +85,7 @@ class Services:
         # How records are stored, and what is masked: for every part that writes.
         self.form = PayloadForm.of(config)
         self._describer = ErrorDescriber(classifier, self.form.masker)
+        self._ends = StepEnds(bus=bus, classifier=classifier, masker=self.form.masker)
         self._users = 0
         self._stop_hearing: Callable[[], None] = lambda: None
         self._pid = os.getpid()
@@ -92,7 +94,7 @@ class Services:
     def _prepare(self) -> None:
         self.database = self._make_database()
         self.checkpoints = Checkpoints(
-            self.database, self._pipeline_id, self._config, self._opened, self.form
+            self.database, self._pipeline_id, self._config, self._opened, self.form, self._ends
         )
         self._runs = PostgresRunStore(self.database)
         self._steps = PostgresStepStore(self.database)
@@ -262,8 +264,7 @@ class Services:
             owner=self._worker_id,
             lease_seconds=self._config.lease_seconds,
             retrying=lambda operation, options: call(policy(options), operation),
-            classifier=self._classifier,
-            masker=self.form.masker,
+            ends=self._ends,
         )
 
     @property
@@ -341,5 +342,8 @@ class Services:
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
         current = current_scope.get()
         return Scope(
-            current.pipeline_id or self._pipeline_id, run_id or current.run_id, step or current.step
+            current.pipeline_id or self._pipeline_id,
+            run_id or current.run_id,
+            step or current.step,
+            current.release,
         )

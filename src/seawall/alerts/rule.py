@@ -5,7 +5,15 @@ from typing import Any
 
 from seawall.alerts.alert import Severity, Signal
 from seawall.alerts.store import Growth
-from seawall.events import BatchStuck, BreakerTransition, BudgetAlert, Event, LeaseLost, RunEnded
+from seawall.events import (
+    BatchStuck,
+    BreakerTransition,
+    BudgetAlert,
+    Event,
+    FailureRateChanged,
+    LeaseLost,
+    RunEnded,
+)
 
 Rule = Callable[[Any], Signal | None]
 
@@ -78,6 +86,23 @@ def lease_lost(event: LeaseLost) -> Signal:
     )
 
 
+def failure_rate(event: FailureRateChanged) -> Signal:
+    """A pipeline fails more often, until it fails less often again; of a part of it, for a day."""
+    what = event.pipeline_id if event.subject is None else f"{event.pipeline_id}, {event.subject}"
+    return Signal(
+        key=f"failure_rate:{event.pipeline_id}:{event.subject or ''}",
+        rule="failure_rate",
+        firing=event.direction == "rise",
+        severity=Severity.WARNING,
+        title=f"The failure rate of {what} went from {event.rate_before:.2%} to "
+        f"{event.rate_after:.2%}",
+        message=event.summary,
+        pipeline_id=event.pipeline_id,
+        labels={} if event.subject is None else {"subject": event.subject},
+        quiet_seconds=None if event.subject is None else 24 * _HOUR,
+    )
+
+
 def quarantine_growth(growth: Growth) -> Signal:
     """A pipeline sets more aside than it does on other days."""
     return Signal(
@@ -116,4 +141,5 @@ RULES: Mapping[type[Event], Rule] = {
     BatchStuck: batch_stuck,
     LeaseLost: lease_lost,
     BudgetAlert: error_budget,
+    FailureRateChanged: failure_rate,
 }

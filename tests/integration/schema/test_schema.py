@@ -36,6 +36,7 @@ TABLES = {
     "quarantine_counts", "learned_outcomes", "background_jobs", "error_budget_hours",
     "error_budget_objectives", "error_budget_alerts", "error_budget_exhausted",
     "alerts", "alert_notifications", "alert_silences",
+    "failure_slots", "failure_changes",
 }  # fmt: skip
 
 COLUMNS = """
