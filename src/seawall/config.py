@@ -167,7 +167,7 @@ class RecoveryConfig:
     budget_objectives: Mapping[str, float] = field(default_factory=dict)
     budget_rules: Sequence[Mapping[str, Any]] | None = None
     budget_window_days: float = 30
-    budget_check_seconds: float = 30.0
+    budget_check_seconds: float = 60.0
     on_budget_exhausted: str = "none"
 
     def __post_init__(self) -> None:

@@ -12,6 +12,8 @@ from seawall import (
     InvalidConfigError,
     RefusedError,
 )
+from seawall.budget.counts import Sli
+from seawall.budget.rule import DEFAULT_RULES
 from seawall.events import BatchCommitted, BudgetAlert
 from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.scope import Scope
@@ -285,8 +287,28 @@ async def test_outage_is_alerted_on_once_and_resolved_when_it_is_over(manager, c
         assert (resolved.alert_id, resolved.state) == (alert.alert_id, "resolved")
         assert [event.state for event in alerts][-1] == "resolved"
         # What it burned is not told twice, though it still is in the long windows.
+        await connection.execute(
+            "UPDATE seawall.error_budget_alerts SET resolved_at = now() - interval '3 minutes'"
+        )
+        await connection.execute(
+            "INSERT INTO seawall.runs (run_id, pipeline_id, status, ended_at)"
+            " VALUES ('one more', 'p', 'failed', now())"
+        )
         await budget.evaluate()
         assert len(await one.get_error_budget_alerts()) == 1
+
+
+async def test_short_window_reaches_back_to_twenty_runs(manager, runs):
+    """At two runs an hour five minutes hold nothing, and would end every alert at once."""
+    async with manager() as worker:
+        await runs("p", "failed", 5, 150)
+        await runs("p", "succeeded", 30, 900)
+        store = PostgresBudgetStore(worker.database)
+        (suspect,) = await store.suspects(Sli.RUNS, DEFAULT_RULES, 3, 20)
+        assert {reading.short.total for reading in suspect.readings[:3]} == {20}
+        assert suspect.readings[0].short.bad == 5
+        assert suspect.readings[2].long.total == 16  # six hours
+        assert await store.suspects(Sli.RUNS, DEFAULT_RULES, 6, 20) == []
 
 
 async def test_ticket_becomes_a_page_where_it_gets_worse(manager, connection, runs):
