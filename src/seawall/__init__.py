@@ -75,11 +75,14 @@ if TYPE_CHECKING:
     from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import TransactionEndedError as TransactionEndedError
+    from seawall.errors import UnknownPatternError as UnknownPatternError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.patterns import ErrorPattern as ErrorPattern
     from seawall.patterns import PatternMiner as PatternMiner
+    from seawall.patterns import PatternStatus as PatternStatus
+    from seawall.patterns import Trend as Trend
     from seawall.patterns import stack_fingerprint as stack_fingerprint
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
@@ -132,10 +135,10 @@ _HOMES = {
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
-    "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
+    "TooManyBadRecordsError TransactionEndedError UnknownPatternError UnsupportedServerError",
     "fallback": "LastGood",
     "manager": "ErrorRecoveryManager",
-    "patterns": "ErrorPattern PatternMiner stack_fingerprint",
+    "patterns": "ErrorPattern PatternMiner PatternStatus Trend stack_fingerprint",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "postgres.table_source": "TableSource",

@@ -14,16 +14,20 @@ from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner
 from seawall.masking import Masker
+from seawall.patterns import PatternBoard
 from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
+from seawall.postgres.pattern_store import PostgresPatternStore
 from seawall.recorder import HOST
 from seawall.service import Periodic, Service
+from seawall.text import recordable
 
 _ROWS_SECONDS = 10.0
 _HOUR = 3600.0
+_PRUNE_SECONDS = 3_600.0
 
 
 class Analytics:
@@ -56,13 +60,27 @@ class Analytics:
             by_pipeline=config.budget_objectives,
             rules=None if config.budget_rules is None else rules_of(config.budget_rules),
         )
-        self._add_budget(database, config, pipeline_id, guard, objectives)
+        # First of all, so that they are closed last: what others tell as they close is heard.
         self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
         self._listeners.append(self.alerts.hear)
         self._services.append(self.alerts)
         self._jobs.append(Job(name="alert delivery", every=2.0, work=self.alerts.deliver))
         self._jobs.append(
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
+        )
+        self._add_budget(database, config, pipeline_id, guard, objectives)
+        self.patterns = PatternBoard(
+            PostgresPatternStore(database),
+            bus=bus,
+            mask=lambda text: recordable(text, masker),
+            pipeline_id=pipeline_id,
+            host=HOST,
+            flush_seconds=config.pattern_flush_seconds,
+        )
+        self._listeners.append(self.patterns.counter.hear)
+        self._services.append(self.patterns)
+        self._jobs.append(
+            Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
         )
         failures = PostgresAnalysisStore(database, objectives)
         self.failures = Analyst(failures, bus)
@@ -115,7 +133,7 @@ class Analytics:
             await service.start()
 
     async def aclose(self) -> None:
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
         for service in (self.jobs, *reversed(self._services)):
             await service.aclose()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()

@@ -58,6 +58,7 @@ _RANGES = {
     "permit_lease_seconds": Range(float, low_open=True),
     "breaker_poll_seconds": Range(float, low_open=True),
     "caller_seconds": Range(float, low_open=True),
+    "pattern_flush_seconds": Range(float, low_open=True),
     "pool_size": Range(int, 2, 1000),
     "connect_timeout": Range(float, low_open=True),
     "bad_record_tolerance": Range(float, 0, 1),
@@ -95,6 +96,8 @@ class RecoveryConfig:
         caller_seconds: how long after its last call a worker counts as one that calls a service.
         listen_dsn: DSN for LISTEN where ``dsn`` leads to a transaction pooler.
         require_dsn: refuse to start the embedded PostgreSQL.
+        pattern_flush_seconds: between two writes of what was counted of error patterns; a worker
+            that is killed loses what it counted since the last.
         pool_size: connections at the most.
         connect_timeout: seconds to wait for a connection.
         bad_record_tolerance: share (0 to 1) of a run's records that may be quarantined before the
@@ -150,6 +153,7 @@ class RecoveryConfig:
     caller_seconds: float = 60.0
     listen_dsn: str | None = None
     require_dsn: bool = False
+    pattern_flush_seconds: float = 10.0
     pool_size: int = 10
     connect_timeout: float = 10.0
     bad_record_tolerance: float = 0.5

@@ -197,6 +197,10 @@ class StepError(SeawallError):
     """Raised when ``run.step`` is used wrongly, its result is too large, or there is none."""
 
 
+class UnknownPatternError(SeawallError, LookupError):
+    """Raised when there is no error pattern of that id."""
+
+
 class TooManyBadRecordsError(SeawallError):
     """Raised when a run's share of bad records passes what it tolerates; its position is intact.
 

@@ -5,6 +5,7 @@ alerts are listeners. A listener is a plain callable: one that raises is logged 
 """
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -28,7 +29,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryScheduled(Event):
-    """A failed attempt will be repeated after ``wait_seconds``."""
+    """A failed attempt will be repeated after ``wait_seconds``.
+
+    ``stack`` tells where it came from, where the message may say nothing (``stack_fingerprint``);
+    ``counted``: an inner policy has told of this very failure.
+    """
 
     operation: str
     attempt: int
@@ -37,6 +42,8 @@ class RetryScheduled(Event):
     error_type: str
     exception_type: str
     message: str
+    stack: str | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +65,7 @@ class RetryExhausted(Event):
     """An operation's last exception was given to its caller; ``stop_reason`` says why.
 
     ``fingerprints`` as in ``RetrySucceeded``; ``same_failure`` says that every attempt failed with
-    the one there is.
+    the one there is. ``stack`` and ``counted`` as in ``RetryScheduled``.
     """
 
     operation: str
@@ -70,6 +77,8 @@ class RetryExhausted(Event):
     stop_reason: str
     fingerprints: tuple[Fingerprint, ...] = ()
     same_failure: bool = False
+    stack: str | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +233,54 @@ class BudgetAlert(Event):
     total: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorLogged(Event):
+    """A row of ``error_details`` is written.
+
+    Attributes:
+        error_id: its key.
+        error_type: the recovery class.
+        exception_type: qualified name; of a group with one member, that member's.
+        message: secrets masked; of that member likewise.
+        stack: as in ``RetryScheduled``.
+        fingerprint: the row's.
+        operation: the call that failed, where it was named.
+        pattern_id: the pattern as known at that moment.
+        counted: a ``RetryExhausted`` has told of this failure.
+    """
+
+    error_id: UUID
+    error_type: str
+    exception_type: str
+    message: str
+    stack: str | None
+    fingerprint: str
+    operation: str | None = None
+    pattern_id: str | None = None
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternSeen(Event):
+    """An error pattern was seen for the first time in the fleet, or after it had been resolved.
+
+    Emitted in one worker of the fleet, when its counts are written (``scope`` names the pipeline).
+
+    Attributes:
+        kind: ``new`` or ``regression``.
+        pattern_id: the pattern.
+        error_message_pattern: the message, ``<*>`` for what varies.
+        error_type: the recovery class.
+        frequency: errors of it that this worker had when it told.
+    """
+
+    kind: str
+    pattern_id: str
+    error_message_pattern: str
+    error_type: str
+    frequency: int
+
+
 Listener = Callable[[Event], object]
 
 
@@ -234,9 +291,10 @@ class EventBus:
     callers skip making the event: ``if bus.listeners: bus.emit(...)``.
     """
 
-    __slots__ = ("listeners",)
+    __slots__ = ("listeners", "token")
 
     def __init__(self) -> None:
+        self.token = secrets.token_hex(8)  # names it in marks on exceptions
         self.listeners: tuple[Listener, ...] = ()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

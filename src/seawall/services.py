@@ -20,7 +20,7 @@ from seawall.classification import Classifier, ErrorType, Outcomes
 from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
 from seawall.error_details import COLUMNS as ERROR_COLUMNS
-from seawall.error_details import ErrorDescriber
+from seawall.error_log import ErrorLog
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
 from seawall.learning import OutcomeLearner
@@ -84,7 +84,6 @@ class Services:
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         # How records are stored, and what is masked: for every part that writes.
         self.form = PayloadForm.of(config)
-        self._describer = ErrorDescriber(classifier, self.form.masker)
         self._ends = StepEnds(bus=bus, classifier=classifier, masker=self.form.masker)
         self._users = 0
         self._stop_hearing: Callable[[], None] = lambda: None
@@ -150,6 +149,14 @@ class Services:
             masker=self.form.masker,
             guard=self._guard,
             receivers=self.receivers,
+        )
+        self._error_log = ErrorLog(
+            self._recorder,
+            bus=self._bus,
+            classifier=self._classifier,
+            masker=self.form.masker,
+            identify=self._analytics.patterns.counter.identify,
+            token=worker_id,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
@@ -293,19 +300,16 @@ class Services:
         self,
         run_id: str | None,
         error: BaseException,
-        context: Mapping[str, Any] | None,
+        context: Mapping[str, Any] | None = None,
         *,
-        step: str | None,
-        operation: str | None,
-        attempt: int | None,
+        step: str | None = None,
+        operation: str | None = None,
+        attempt: int | None = None,
     ) -> UUID:
         """Write one row of ``error_details``; it is committed when this returns."""
-        self._opened()
-        error_id, row = self._describer.row(
+        return await self._opened()._error_log.log(  # noqa: SLF001 - this very object
             error, self._scope(run_id, step), context, operation=operation, attempt=attempt
         )
-        await self._recorder.put([("error_details", row)])
-        return error_id
 
     async def quarantine(
         self,

@@ -22,6 +22,7 @@ WRONG = {
     "permit_lease_seconds": [0],
     "breaker_poll_seconds": [0, -1],
     "caller_seconds": [0],
+    "pattern_flush_seconds": [0, -1],
     "pool_size": [1],
     "connect_timeout": [0],
     "bad_record_tolerance": [-0.1, 1.1, True],

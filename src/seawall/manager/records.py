@@ -33,7 +33,11 @@ class RecordMethods(Base):
         operation: str | None = None,
         attempt: int | None = None,
     ) -> UUID:
-        """Write the error, classified and masked; it is on disk when this returns."""
+        """Write the error, classified and masked; it is on disk when this returns.
+
+        An exception that is a row already gets no second: its id is returned again. What ends a
+        ``run`` is written without being asked for.
+        """
         return await self._services.log_error(
             run_id, error, context, step=step, operation=operation, attempt=attempt
         )

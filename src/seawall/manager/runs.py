@@ -41,6 +41,7 @@ class RunMethods(Base):
             run_id,
             classify=self.classifier.classify,
             steps=self._services.steps(self._policy),
+            log_error=self._services.log_error,
             lease_seconds=self.config.lease_seconds,
             release=release,
             tags=tags,

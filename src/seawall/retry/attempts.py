@@ -64,7 +64,7 @@ class Attempts:
         self.wait = 0.0
         self.report: Report | None = None
         if policy.bus.listeners or policy.has_hooks or records.get() is not None:
-            self.report = Report(policy, name, records.get())
+            self.report = Report(policy, name, records.get(), since)
 
     def tenacity(
         self,

@@ -13,6 +13,8 @@ from seawall.postgres import (
     checkpoint_store,
     lease,
     outbox_store,
+    pattern_session,
+    pattern_store,
     payload_store,
     quarantine_store,
     record_query_store,
@@ -36,6 +38,7 @@ TABLES = {
     "quarantine_counts", "learned_outcomes", "background_jobs", "error_budget_hours",
     "error_budget_objectives", "error_budget_alerts", "error_budget_exhausted",
     "alerts", "alert_notifications", "alert_silences",
+    "error_pattern_shapes", "error_pattern_counts", "error_pattern_workers",
     "failure_slots", "failure_changes",
 }  # fmt: skip
 
@@ -81,6 +84,12 @@ SELECT gen_random_uuid(), 's' || n % 50, 'closed', 'open', 1, 'r' || n % 2000, n
 FROM generate_series(1, 20000) n;
 INSERT INTO seawall.outbox_messages (message_id, topic, message_key, payload)
 SELECT gen_random_uuid(), 't' || n % 20, 'k' || n % 100, '{}' FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_pattern_shapes (shape_key, pattern_id, error_type, tokens)
+SELECT lpad(to_hex(n), 16, '0'), lpad(to_hex(n), 16, '0'), 'data', '[]'
+FROM generate_series(1, 5000) n;
+INSERT INTO seawall.error_patterns
+    (pattern_id, error_message_pattern, error_type, first_seen, last_seen)
+SELECT pattern_id, '', 'data', now(), now() FROM seawall.error_pattern_shapes;
 INSERT INTO seawall.run_steps (run_id, step, status, function)
 SELECT 'r' || n, s, 'waiting', 'f' FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
 INSERT INTO seawall.error_budget (pipeline_id, minute, good_runs)
@@ -146,6 +155,14 @@ PLANS = {
     ),
     "oldest open record": (
         record_query_store._OLDEST, ("p", KEY), "quarantined_records_pkey",
+    ),
+    "patterns of a flush": (pattern_session._ROWS, (["0" * 16],), "error_patterns_pkey"),
+    "shapes that are news": (
+        pattern_session._SHAPES, (4_990,), "error_pattern_shapes_sequence",
+    ),
+    "an id of before": (
+        pattern_store._SET_STATUS, ("0" * 16, "open", "a", "b"),
+        ("error_patterns_pkey", "error_pattern_shapes_pkey"),
     ),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
