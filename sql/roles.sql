@@ -26,12 +26,14 @@ GRANT INSERT ON
 TO {writer};
 GRANT INSERT, UPDATE ON
     {schema}.alert_notifications, {schema}.alert_silences, {schema}.background_jobs,
-    {schema}.checkpoints, {schema}.circuit_breaker_states, {schema}.quarantine_edits,
-    {schema}.quarantined_records, {schema}.run_steps, {schema}.runs
+    {schema}.checkpoints, {schema}.circuit_breaker_states, {schema}.error_budget_objectives,
+    {schema}.quarantine_edits, {schema}.quarantined_records, {schema}.run_steps, {schema}.runs
 TO {writer};
 GRANT INSERT, UPDATE, DELETE ON
     {schema}.alerts, {schema}.checkpoint_history, {schema}.checkpoint_leases,
     {schema}.circuit_breaker_permits, {schema}.circuit_breaker_votes,
+    {schema}.error_budget, {schema}.error_budget_alerts, {schema}.error_budget_exhausted,
+    {schema}.error_budget_hours,
     {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
     {schema}.error_pattern_workers, {schema}.error_patterns, {schema}.failure_analysis,
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
@@ -46,7 +48,8 @@ GRANT SELECT ON
     {schema}.background_jobs, {schema}.checkpoint_history, {schema}.checkpoint_leases,
     {schema}.checkpoints, {schema}.circuit_breaker_permits, {schema}.circuit_breaker_states,
     {schema}.circuit_breaker_transitions, {schema}.circuit_breaker_votes, {schema}.error_budget,
-    {schema}.error_details, {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
+    {schema}.error_budget_alerts, {schema}.error_budget_exhausted, {schema}.error_budget_hours,
+    {schema}.error_budget_objectives, {schema}.error_details, {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
     {schema}.error_pattern_workers, {schema}.error_patterns, {schema}.failure_analysis,
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.quarantine_attempts,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from seawall.alerts import Severity as Severity
     from seawall.alerts import Webhook as Webhook
     from seawall.analysis import FailureAnalysis as FailureAnalysis
+    from seawall.budget.rule import BurnRule as BurnRule
+    from seawall.budget.status import ErrorBudgetStatus as ErrorBudgetStatus
+    from seawall.budget.store import ErrorBudgetAlert as ErrorBudgetAlert
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from seawall.errors import DeadlineExceededError as DeadlineExceededError
     from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
+    from seawall.errors import ErrorBudgetExhaustedError as ErrorBudgetExhaustedError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import InvalidRecordError as InvalidRecordError
     from seawall.errors import MigrationError as MigrationError
@@ -113,6 +117,9 @@ if TYPE_CHECKING:
     from seawall.source import skip_forward as skip_forward
 
 _HOMES = {
+    "budget.rule": "BurnRule",
+    "budget.status": "ErrorBudgetStatus",
+    "budget.store": "ErrorBudgetAlert",
     "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
     "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
@@ -125,8 +132,8 @@ _HOMES = {
     "errors": "AlertDeliveryError AttemptTimeoutError BulkheadFullError CheckpointError "
     "CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "InvalidConfigError InvalidRecordError MigrationError MissingProcessorError MissingTableError "
-    "NotStartedError "
+    "ErrorBudgetExhaustedError InvalidConfigError InvalidRecordError MigrationError "
+    "MissingProcessorError MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
 from seawall.analysis import Analyst, FailureCounter
+from seawall.budget.budget import ErrorBudget
+from seawall.budget.guard import BudgetGuard, OnExhausted
+from seawall.budget.objective import Objectives
+from seawall.budget.rule import rules_of
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
@@ -13,16 +17,19 @@ from seawall.masking import Masker
 from seawall.patterns import PatternBoard
 from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.analysis_store import PostgresAnalysisStore
+from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
 from seawall.postgres.pattern_store import PostgresPatternStore
 from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.upkeep_store import PostgresUpkeepStore
 from seawall.recorder import HOST, Recorder
-from seawall.service import Service
+from seawall.service import Periodic, Service
 from seawall.system_health import HealthPart, worker_of
 from seawall.text import recordable
 
+_ROWS_SECONDS = 10.0
+_HOUR = 3600.0
 _PRUNE_SECONDS = 3_600.0
 
 
@@ -46,12 +53,18 @@ class Analytics:
         masker: Masker,
         recorder: Recorder,
         runs: PostgresRunStore,
+        guard: BudgetGuard,
         receivers: Receivers,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        objectives = Objectives(
+            default=config.budget_objective,
+            by_pipeline=config.budget_objectives,
+            rules=None if config.budget_rules is None else rules_of(config.budget_rules),
+        )
         # First of all, so that they are closed last: what others tell as they close is heard.
         self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
         self._listeners.append(self.alerts.hear)
@@ -60,6 +73,7 @@ class Analytics:
         self._jobs.append(
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
+        self._add_budget(database, config, pipeline_id, guard, objectives)
         self.patterns = PatternBoard(
             PostgresPatternStore(database),
             bus=bus,
@@ -73,7 +87,7 @@ class Analytics:
         self._jobs.append(
             Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
         )
-        failures = PostgresAnalysisStore(database)
+        failures = PostgresAnalysisStore(database, objectives)
         self.failures = Analyst(failures, bus)
         counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
         self._listeners.append(counter.hear)
@@ -99,6 +113,39 @@ class Analytics:
         # Last: it takes the jobs as they are.
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
+
+    def _add_budget(
+        self,
+        database: Database,
+        config: RecoveryConfig,
+        pipeline_id: str,
+        guard: BudgetGuard,
+        objectives: Objectives,
+    ) -> None:
+        self.budget = ErrorBudget(
+            PostgresBudgetStore(database),
+            objectives=objectives,
+            guard=guard,
+            pipeline_id=pipeline_id,
+            window_days=config.budget_window_days,
+            bus=self._bus,
+        )
+        every = config.budget_check_seconds
+        has_policy = guard.policy is not OnExhausted.NONE
+        self._listeners.append(self.budget.meter.hear)
+        self._services.append(
+            Periodic(self.budget.meter.flush, every=_ROWS_SECONDS, name="row counts")
+        )
+        if has_policy:
+            self._services.append(
+                Periodic(self.budget.refresh, every=every, name="error budget policy", at_once=True)
+            )
+        looks = every if has_policy else max(every, _HOUR)
+        self._jobs += [
+            Job(name="error budget alerts", every=every, work=self.budget.evaluate),
+            Job(name="error budgets gone", every=looks, work=self.budget.look_for_exhausted),
+            Job(name="error budget hours", every=_HOUR, work=self.budget.fold, timeout=600),
+        ]
 
     async def start(self) -> None:
         self._unsubscribe = [self._bus.subscribe(listener) for listener in self._listeners]

@@ -73,6 +73,8 @@ _RANGES = {
     "health_retention_days": Range(float, 0, 36_500),
     "history_retention_days": Range(float, 0, 36_500),
     "run_retention_days": Range(float, 0, 36_500),
+    "budget_window_days": Range(float, 0, 400, low_open=True),
+    "budget_check_seconds": Range(float, low_open=True),
 }
 
 
@@ -137,6 +139,19 @@ class RecoveryConfig:
             0 for good. A run that was deleted begins at the start when it is begun again.
         policies: named policies as plain values; see ``PolicyRegistry.configure``.
 
+        budget_objective: share (between 0 and 1) of good runs, and of good rows, that a pipeline
+            aims at.
+        budget_objectives: the same of single pipelines, by their id. What
+            ``set_error_budget_objective`` has set goes first.
+        budget_rules: burn-rate alerts in place of the default ones: mappings of ``burn_rate``,
+            ``long_seconds``, ``short_seconds`` and ``severity`` (``page`` or ``ticket``).
+        budget_window_days: days that ``on_budget_exhausted`` looks back.
+        budget_check_seconds: between two looks at the burn rates by one worker of the fleet, and
+            between two at whose budget is gone by each.
+        on_budget_exhausted: what is done where a pipeline's error budget is gone: ``none``;
+            ``tighten``: half as many retries; ``stop``: new runs are refused with
+            ``ErrorBudgetExhaustedError``.
+
     Raises:
         InvalidConfigError: a value is out of range; the message says what would be right.
     """
@@ -183,6 +198,12 @@ class RecoveryConfig:
     history_retention_days: float = 90
     run_retention_days: float = 0
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget_objective: float = 0.99
+    budget_objectives: Mapping[str, float] = field(default_factory=dict)
+    budget_rules: Sequence[Mapping[str, Any]] | None = None
+    budget_window_days: float = 30
+    budget_check_seconds: float = 60.0
+    on_budget_exhausted: str = "none"
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -207,6 +228,7 @@ class RecoveryConfig:
             raise InvalidConfigError(f"quarantine_keys is a {kind}: must be a text or a mapping")
         _check_masks(self.mask_keys, self.mask_patterns, self.mask_function)
         _check_health(self.health_paths, self.health_thresholds)
+        _check_budget(self)
 
     @classmethod
     def of(cls, value: "Self | Mapping[str, Any] | None") -> Self:
@@ -261,3 +283,25 @@ def _is_pair(value: object) -> bool:
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
         return False
     return all(each is None or Range(float).accepts(each) for each in value)
+
+
+def _check_budget(config: RecoveryConfig) -> None:
+    """What can be told without the rules themselves; the manager checks the rest."""
+    if not isinstance(config.budget_objectives, Mapping):
+        raise InvalidConfigError(
+            f"budget_objectives={config.budget_objectives!r}: must be a mapping of pipelines to "
+            "objectives"
+        )
+    objectives: dict[str, object] = {"budget_objective": config.budget_objective}
+    for pipeline_id, value in config.budget_objectives.items():
+        objectives[f"budget_objectives[{pipeline_id!r}]"] = value
+    for name, given in objectives.items():
+        if not isinstance(given, float) or not 0 < given < 1:
+            raise InvalidConfigError(f"{name}={given!r}: must be above 0 and below 1, as 0.99")
+    rules: object = config.budget_rules
+    if isinstance(rules, str) or not isinstance(rules, Sequence | None):
+        raise InvalidConfigError(f"budget_rules={rules!r}: must be a list of mappings")
+    if config.on_budget_exhausted not in ("none", "tighten", "stop"):
+        raise InvalidConfigError(
+            f"on_budget_exhausted={config.on_budget_exhausted!r}: must be none, tighten or stop"
+        )

@@ -256,6 +256,29 @@ class HealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAlert(Event):
+    """A pipeline's error budget goes too fast, or no longer does; told by one worker of the fleet.
+
+    ``state`` is ``firing`` or ``resolved``, ``severity`` ``page`` or ``ticket``, ``sli`` ``runs``
+    or ``rows``. The figures are of ``rule`` when it fired: the burn rates of its windows, and what
+    its long one held. An outage is told once as firing (twice where a ticket becomes a page) and
+    once as resolved; a worker that dies in the middle of telling leaves it to be told again.
+    """
+
+    alert_id: UUID
+    pipeline_id: str
+    sli: str
+    state: str
+    severity: str
+    rule: str
+    objective: float
+    long_burn_rate: float
+    short_burn_rate: float
+    bad: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorLogged(Event):
     """A row of ``error_details`` is written.
 

@@ -11,6 +11,7 @@ import anyio
 
 from seawall.alerts.receiver import Receivers
 from seawall.analytics import Analytics
+from seawall.budget.guard import BudgetGuard
 from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
@@ -73,7 +74,9 @@ class Services:
         bus: EventBus,
         classifier: Classifier,
         breakers: BreakerRegistry,
+        guard: BudgetGuard,
     ) -> None:
+        self._guard = guard
         self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
@@ -148,6 +151,7 @@ class Services:
             masker=self.form.masker,
             recorder=self._recorder,
             runs=self._runs,
+            guard=self._guard,
             receivers=self.receivers,
         )
         self._error_log = ErrorLog(

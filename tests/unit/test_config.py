@@ -51,6 +51,12 @@ WRONG = {
     "history_retention_days": [-1],
     "run_retention_days": [-1],
     "policies": [["billing"]],
+    "budget_objective": [0, 1, 99, "0.99", True],
+    "budget_objectives": [["a"], 0.99],
+    "budget_rules": ["page", 14.4],
+    "budget_window_days": [0, 401],
+    "budget_check_seconds": [0],
+    "on_budget_exhausted": ["halt", None],
 }
 
 

@@ -8,6 +8,7 @@ from seawall.alerts.store import Growth
 from seawall.events import (
     BatchStuck,
     BreakerTransition,
+    BudgetAlert,
     Event,
     FailureRateChanged,
     HealthChanged,
@@ -173,6 +174,23 @@ def health_changed(event: HealthChanged) -> Signal:
     )
 
 
+def error_budget(event: BudgetAlert) -> Signal:
+    """A pipeline's error budget goes too fast, until it no longer does."""
+    percent, aimed = 100 * event.bad / max(1, event.total), 100 * (1 - event.objective)
+    return Signal(
+        key=f"error_budget:{event.pipeline_id}:{event.sli}",
+        rule="error_budget",
+        firing=event.state == "firing",
+        severity=Severity.CRITICAL if event.severity == "page" else Severity.WARNING,
+        title=f"The error budget of {event.pipeline_id} burns {event.long_burn_rate:.3g}x",
+        message=f"{event.bad} of {event.total} {event.sli} were bad ({percent:.3g} %, and "
+        f"{aimed:.3g} % is the objective's room), by the rule {event.rule}. Look at its error "
+        "patterns, and run the failed runs again under their ids once the cause is gone.",
+        pipeline_id=event.pipeline_id,
+        labels={"sli": event.sli, "budget_severity": event.severity},
+    )
+
+
 RULES: Mapping[type[Event], Rule] = {
     BreakerTransition: breaker_opened,
     RunEnded: run_failed,
@@ -181,5 +199,6 @@ RULES: Mapping[type[Event], Rule] = {
     RunAbandoned: run_abandoned,
     RunStuck: run_stuck,
     HealthChanged: health_changed,
+    BudgetAlert: error_budget,
     FailureRateChanged: failure_rate,
 }
