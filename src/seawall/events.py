@@ -51,13 +51,18 @@ class RetrySucceeded(Event):
     """An operation succeeded at attempt ``attempt`` (2 or later).
 
     ``fingerprints`` are those of the failures before that no table decides over, each once; none
-    where nobody learns from outcomes.
+    where nobody learns from outcomes. ``waits`` are the seconds waited before each retry (the first
+    32); the error's fields are those of the last failure, as in ``RetryScheduled``.
     """
 
     operation: str
     attempt: int
     elapsed_seconds: float
     fingerprints: tuple[Fingerprint, ...] = ()
+    waits: tuple[float, ...] = ()
+    error_type: str = "unknown"
+    message: str = ""
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,8 @@ class RetryExhausted(Event):
     """An operation's last exception was given to its caller; ``stop_reason`` says why.
 
     ``fingerprints`` as in ``RetrySucceeded``; ``same_failure`` says that every attempt failed with
-    the one there is. ``stack`` and ``counted`` as in ``RetryScheduled``.
+    the one there is. ``stack`` and ``counted`` as in ``RetryScheduled``, ``waits`` as in
+    ``RetrySucceeded``.
     """
 
     operation: str
@@ -79,6 +85,7 @@ class RetryExhausted(Event):
     same_failure: bool = False
     stack: str | None = None
     counted: bool = False
+    waits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +101,27 @@ class BreakerTransition(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackUsed(Event):
-    """``position`` (1 is the first fallback) answered in place of the primary."""
+    """``position`` (1 is the first fallback) answered in place of the primary.
+
+    ``error_type`` is that of the primary's failure.
+    """
 
     operation: str
     fallback: str
     position: int
+    error_type: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackExhausted(Event):
+    """Neither the primary nor any of its ``fallbacks`` (how many were there) answered.
+
+    ``error_type`` is that of the primary's failure.
+    """
+
+    operation: str
+    fallbacks: int
+    error_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +279,32 @@ class PatternSeen(Event):
     error_message_pattern: str
     error_type: str
     frequency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryActionTaken(Event):
+    """A row of ``recovery_actions`` was written; retries and fallbacks have events of their own.
+
+    Attributes:
+        action_id: its key.
+        action: what was done: ``resume``, ``breaker_opened``, ``tune``, ``escalate``, or what a
+            person named.
+        outcome: ``succeeded``, ``failed``, or None while nobody knows.
+        automatic: seawall did it by itself, under the hourly cap.
+        error_type: the recovery class that it answers, where there is one.
+        operation: the call, run or service that it is about.
+        pattern_id: the pattern that it answers, where there is one.
+        summary: what was done and why, in a sentence; secrets masked.
+    """
+
+    action_id: UUID
+    action: str
+    outcome: str | None
+    automatic: bool
+    error_type: str | None
+    operation: str | None
+    pattern_id: str | None
+    summary: str
 
 
 Listener = Callable[[Event], object]

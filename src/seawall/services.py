@@ -50,6 +50,7 @@ from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
 from seawall.step_ends import StepEnds
 from seawall.steps import Steps
+from seawall.tuning import Tuner
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 
@@ -72,8 +73,9 @@ class Services:
         bus: EventBus,
         classifier: Classifier,
         breakers: BreakerRegistry,
+        tuner: Tuner,
     ) -> None:
-        self._breakers, self._classifier = breakers, classifier
+        self._breakers, self._classifier, self._tuner = breakers, classifier, tuner
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
         self.receivers = Receivers()  # of alerts: kept from one start to the next
@@ -145,6 +147,7 @@ class Services:
             classifier=self._classifier,
             masker=self.form.masker,
             receivers=self.receivers,
+            tuner=self._tuner,
         )
         self._error_log = ErrorLog(
             self._recorder,

@@ -11,6 +11,7 @@ from seawall.events import (
     Event,
     FailureRateChanged,
     LeaseLost,
+    RecoveryActionTaken,
     RunEnded,
 )
 
@@ -102,6 +103,23 @@ def failure_rate(event: FailureRateChanged) -> Signal:
     )
 
 
+def escalated(event: RecoveryActionTaken) -> Signal | None:
+    """Something was left to a person: too many automatic actions, or somebody's own decision."""
+    if event.action != "escalate":
+        return None
+    pipeline = event.scope.pipeline_id
+    return Signal(
+        key=f"escalated:{pipeline}:{event.operation or ''}",
+        rule="escalated",
+        severity=Severity.WARNING,
+        title=f"{pipeline or 'A pipeline'} needs a person",
+        message=event.summary,
+        pipeline_id=pipeline,
+        labels={} if event.operation is None else {"operation": event.operation},
+        quiet_seconds=_HOUR,
+    )
+
+
 def quarantine_growth(growth: Growth) -> Signal:
     """A pipeline sets more aside than it does on other days."""
     return Signal(
@@ -123,4 +141,5 @@ RULES: Mapping[type[Event], Rule] = {
     BatchStuck: batch_stuck,
     LeaseLost: lease_lost,
     FailureRateChanged: failure_rate,
+    RecoveryActionTaken: escalated,
 }

@@ -13,6 +13,7 @@ from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
 from seawall.retry import RetryPolicy
 from seawall.services import Services
+from seawall.tuning import Tuner
 
 if TYPE_CHECKING:
     import asyncpg
@@ -38,6 +39,7 @@ class Base:
         self.bus = EventBus()
         # One of its own: what retries show at one site is no business of another manager.
         self.classifier = classifier or Classifier()
+        self._tuner = Tuner(pipeline_id, is_on=self.config.auto_tuning == "act")
         self._breakers = BreakerRegistry(
             bus=self.bus,
             classifier=self.classifier,
@@ -49,8 +51,9 @@ class Base:
         self.policies = PolicyRegistry(breakers=self._breakers, retry=self._policy, bus=self.bus)
         self.policies.configure(self.config.policies)
         self._services = Services(
-            dsn, self.config, pipeline_id, schema, self.bus, self.classifier, self._breakers
-        )
+            dsn, self.config, pipeline_id, schema, self.bus, self.classifier, self._breakers,
+            self._tuner,
+        )  # fmt: skip
 
     async def start(self) -> Self:
         """Connect to the database, migrate it, and start recording.
@@ -101,6 +104,7 @@ class Base:
             "jitter_range": self.config.jitter_range,
             "classifier": self.classifier,
             "bus": self.bus,
+            "tuner": self._tuner.for_options(options),
             **options,
         }
 

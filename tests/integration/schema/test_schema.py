@@ -27,6 +27,7 @@ from seawall.quarantine.record import OPEN, RecordFilter
 
 TABLES = {
     "error_details", "checkpoints", "quarantined_records", "circuit_breaker_states",
+    "recovery_action_counts", "retry_timings", "retry_tuning", "tuning_changes",
     "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
