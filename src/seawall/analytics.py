@@ -90,6 +90,7 @@ class Analytics:
             masker=masker,
             knowledge=KnowledgeBase(config.recovery_knowledge),
             identify=self.patterns.counter.known,
+            catch_up=self.patterns.flush,
             pipeline_id=pipeline_id,
             hourly_cap=config.automatic_actions_per_hour,
         )

@@ -81,7 +81,7 @@ class ActionCounter:
         if pattern_id:
             self._add((ALL, "", pattern_id, error_type, action, attempts), succeeded, times)
 
-    def _add(self, cell: _Cell, succeeded: bool, times: int) -> None:  # noqa: FBT001 - an outcome
+    def _add(self, cell: _Cell, succeeded: bool, times: int) -> None:
         counts = self._cells.get(cell)
         if counts is None:
             if len(self._cells) >= _MOST_CELLS:

@@ -1,6 +1,6 @@
 """The fleet's recovery actions: recorded, counted, recommended, and held to a cap."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,7 @@ class ActionDesk:
         masker: finds secrets.
         knowledge: what to do about failures.
         identify: the pattern of a message, of its error type and stack.
+        catch_up: writes the patterns that this worker has counted.
         pipeline_id: of what happens outside any run.
         hourly_cap: automatic actions of a pipeline in an hour, in the whole fleet.
         flush_seconds: between two writes.
@@ -56,13 +57,15 @@ class ActionDesk:
         masker: Masker,
         knowledge: KnowledgeBase,
         identify: Identify,
+        catch_up: Callable[[], Awaitable[object]],
         pipeline_id: str,
         hourly_cap: int,
         flush_seconds: float = 10.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._store, self._bus, self._classifier, self._masker = store, bus, classifier, masker
-        self._identify, self._pipeline_id, self._cap = identify, pipeline_id, hourly_cap
+        self._identify, self._catch_up = identify, catch_up
+        self._pipeline_id, self._cap = pipeline_id, hourly_cap
         self.knowledge = knowledge
         self.counter = ActionCounter(pipeline_id=pipeline_id, identify=identify)
         self._periodic = Periodic(
@@ -249,6 +252,7 @@ class ActionDesk:
             symptoms = Symptoms.of(error, self._classifier)
             known = pattern_id or self._pattern_of(error, symptoms.error_type)
             return [self._case(symptoms, known)]
+        await self._catch_up()
         patterns = await self._store.patterns(pipeline_id, pattern_id, days, _PATTERNS)
         if pattern_id is not None and not patterns:
             raise UnknownPatternError(

@@ -19,6 +19,7 @@ _MOST_ENTRIES = 3
 # What the knowledge base says counts as much as an action that surely works in such a share.
 _OWN, _SPECIFIC, _GENERIC, _ESCALATE = 0.95, 0.6, 0.3, 0.55
 _AUTOMATIC = ("retry", "fallback", "quarantine", "resume", "breaker_opened")
+_TELLS_NOTHING = ("escalate", "tune")
 
 _SAID = {
     "retry": "Let it be retried.",
@@ -145,7 +146,7 @@ def recommend(case: Case, tallies: Mapping[str, Tally]) -> list[tuple[float, Rec
         prior = _OWN if entry.id in case.own else _GENERIC if match.strength <= CLASS else _SPECIFIC
         found.append((_score(prior, tally), _of_entry(case, entry, tally)))
     for action, tally in tallies.items():
-        if action not in said and action != "escalate" and action != "tune":
+        if action not in said and action not in _TELLS_NOTHING:
             found.append((_score(0.0, tally), _of_tally(case, action, tally)))
     escalation = _escalation(case, tallies)
     if escalation is not None:
@@ -213,7 +214,7 @@ def _with_evidence(made: RecoveryAction, action: str, tally: Tally) -> RecoveryA
     noun = "case" if tally.cases == 1 else "cases"
     said = f"{action.replace('_', ' ')} worked in {share:.0%} of {tally.cases} {noun}"
     if tally.is_vain:
-        said = f"{action.replace('_', ' ')} hardly helps: it worked in {share:.0%} of {tally.cases} {noun}"
+        said = said.replace(" worked", " hardly helps: it worked")
     median = tally.median_attempts
     if median is not None:
         more = " or more" if median >= MOST_ATTEMPTS else ""

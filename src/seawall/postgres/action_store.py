@@ -24,7 +24,8 @@ INSERT INTO {schema}.recovery_action_counts AS c (
 SELECT pipeline_id, (clock_timestamp() AT TIME ZONE 'UTC')::date, operation, pattern_id,
     error_type, action, attempts, sum(succeeded), sum(failed)
 FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::bigint[]
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[],
+    $8::bigint[]
 ) AS d (pipeline_id, operation, pattern_id, error_type, action, attempts, succeeded, failed)
 GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 5, 4, 3, 6, 7
 ON CONFLICT (pipeline_id, day, error_type, pattern_id, operation, action, attempts) DO UPDATE SET

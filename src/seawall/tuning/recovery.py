@@ -39,7 +39,8 @@ class Recovery:
             return self.shares[-1]
         start = EDGES[at - 1] if at else 0.0
         below = self.shares[at - 1] if at else 0.0
-        return below + (self.shares[at] - below) * (seconds - start) / (EDGES[at] - start)
+        share: float = below + (self.shares[at] - below) * (seconds - start) / (EDGES[at] - start)
+        return share
 
 
 def recovery_of(counts: Mapping[Interval, int]) -> Recovery:
