@@ -34,7 +34,10 @@ def recommended(*counts, kind=TRANSIENT, base=None, **symptoms):
 def test_few_cases_do_not_win_over_many():
     found = recommended(counted("fallback", 2, 0, attempts=1), counted("retry", 280, 20))
     assert [each.name for each in found] == ["any_transient", "fallback"]
-    assert found[0].evidence == "retry worked in 93% of 300 cases, median 2 attempts of transient errors"
+    assert (
+        found[0].evidence
+        == "retry worked in 93% of 300 cases, median 2 attempts of transient errors"
+    )
     assert found[0].confidence > 0.89
     assert found[1].confidence < 0.5
 

@@ -33,9 +33,7 @@ def waits_of(tuner, given=None, times=9, **options):
 
     load.__qualname__ = "load"
     made = {"max_retries": 2, "initial_delay": 1.0, "jitter_range": 0, **options}
-    policy = RetryPolicy(
-        bus=bus, clock=LoopClock(), tuner=tuner.for_options(given or ()), **made
-    )
+    policy = RetryPolicy(bus=bus, clock=LoopClock(), tuner=tuner.for_options(given or ()), **made)
 
     async def main():
         with pytest.raises(ConnectionResetError):

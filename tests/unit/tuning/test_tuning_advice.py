@@ -47,9 +47,7 @@ class Simulation:
 
     def look(self, at):
         (cases_before, successes_before), (cases, successes) = self.cases
-        evidence = Evidence(
-            self.counts, cases, successes, 9, cases_before, successes_before
-        )
+        evidence = Evidence(self.counts, cases, successes, 9, cases_before, successes_before)
         advice = advise(evidence, self.timing, self.bounds, self.kind, before=self.before)
         if advice is not None:
             self.before, self.timing = self.timing, advice.timing
