@@ -76,17 +76,24 @@ class Advice:
 
 def forecast(timing: Timing, recovery: Recovery, bounds: Bounds) -> Forecast:
     """What the policy does to calls that recover as ``recovery`` says."""
+    *_, last = _forecasts(timing.waits(), recovery, bounds)
+    return last
+
+
+def _forecasts(waits: list[float], recovery: Recovery, bounds: Bounds) -> Iterator[Forecast]:
+    """The same with none of the retries, with the first, the first two, and so on."""
     waited = seconds = attempts = before = 0.0
-    for number, wait in enumerate(timing.waits(), 1):
+    yield Forecast(0.0, 0.0, bounds.failure_seconds)
+    for number, wait in enumerate(waits, 1):
         waited += wait
         now = recovery.by(waited)
         seconds += (now - before) * waited
         attempts += (now - before) * number
         before = now
-    seconds += (1.0 - before) * waited
-    attempts += (1.0 - before) * timing.max_retries
-    cost = seconds + attempts * _ATTEMPT_SECONDS + (1.0 - before) * bounds.failure_seconds
-    return Forecast(before, seconds, cost)
+        failing = 1.0 - before
+        whole = seconds + failing * waited
+        tried = (attempts + failing * number) * _ATTEMPT_SECONDS
+        yield Forecast(before, whole, whole + tried + failing * bounds.failure_seconds)
 
 
 def advise(
@@ -115,10 +122,7 @@ def advise(
     recovery = recovery_of(evidence.counts)
     current = forecast(now, recovery, bounds)
     best = min(
-        (
-            (forecast(each, recovery, bounds), each)
-            for each in _steps(now, bounds, recovery, error_type)
-        ),
+        _steps(now, bounds, recovery, error_type),
         key=lambda pair: (pair[0].cost, pair[1].max_retries, pair[1].initial_delay),
         default=(current, now),
     )
@@ -129,27 +133,33 @@ def advise(
 
 def _steps(
     now: Timing, bounds: Bounds, recovery: Recovery, error_type: ErrorType
-) -> Iterator[Timing]:
-    """The policies within the bounds that are one step away."""
+) -> Iterator[tuple[Forecast, Timing]]:
+    """The policies within the bounds that are one step away, and what they are expected to do."""
     most = min(bounds.max_retries, max(now.max_retries + _RETRIES_STEP, bounds.min_retries))
     if error_type is ErrorType.SYSTEM:
         most = min(most, _SYSTEM_RETRIES)
     longest = _LONGER_STEP * max(sum(now.waits()), recovery.seen_until, 1.0)
-    low = max(bounds.min_delay, now.initial_delay / _WAIT_STEP)
-    high = min(bounds.max_delay, max(now.initial_delay, bounds.min_delay) * _WAIT_STEP)
-    delays = {low, min(max(now.initial_delay, low), high)}
-    delays.update(edge for edge in EDGES if low <= edge <= high)
-    for delay in sorted(delays):
+    for delay in _delays(now, bounds):
         for factor in _FACTORS:
-            for retries in range(bounds.min_retries, most + 1):
-                made = Timing(
-                    max_retries=retries,
-                    initial_delay=delay,
-                    backoff_factor=factor,
-                    max_delay=bounds.max_delay,
-                )
-                if retries <= bounds.min_retries or sum(made.waits()) <= longest:
-                    yield made
+            made = Timing(
+                max_retries=most,
+                initial_delay=delay,
+                backoff_factor=factor,
+                max_delay=bounds.max_delay,
+            )
+            waits = made.waits()
+            for retries, found in enumerate(_forecasts(waits, recovery, bounds)):
+                short = retries == bounds.min_retries or sum(waits[:retries]) <= longest
+                if retries >= bounds.min_retries and short:
+                    yield found, replace(made, max_retries=retries)
+
+
+def _delays(now: Timing, bounds: Bounds) -> list[float]:
+    """First waits that are one step away."""
+    low = max(bounds.min_delay, now.initial_delay / _WAIT_STEP)
+    high = max(low, min(bounds.max_delay, max(now.initial_delay, bounds.min_delay) * _WAIT_STEP))
+    between = (edge for edge in EDGES if low < edge <= high)
+    return sorted({low, min(max(now.initial_delay, low), high), *between})
 
 
 def _did_harm(evidence: Evidence) -> bool:

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import anyio.lowlevel
+
 from seawall.classification import ErrorType
 from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
@@ -113,6 +115,7 @@ class TuningDesk:
     async def tune(self) -> None:
         """Change what is to be changed: work for one worker of the fleet."""
         for state in await self._store.states(None):
+            await anyio.lowlevel.checkpoint()  # some milliseconds for each: others get their turn
             advice = self._advice_of(state)
             if advice is not None and not state.is_held:
                 await self._change(state, advice)
@@ -122,7 +125,11 @@ class TuningDesk:
     async def advice(self, pipeline_id: str | None) -> list[RetryAdvice]:
         """What the retries show, operation by operation."""
         await self.exchange()
-        return [self._shown(state) for state in await self._store.states(pipeline_id)]
+        found: list[RetryAdvice] = []
+        for state in await self._store.states(pipeline_id):
+            await anyio.lowlevel.checkpoint()
+            found.append(self._shown(state))
+        return found
 
     async def changes(
         self, pipeline_id: str | None, days: int, limit: int
