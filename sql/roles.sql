@@ -27,19 +27,21 @@ GRANT INSERT ON
 TO {writer};
 GRANT INSERT, UPDATE ON
     {schema}.alert_notifications, {schema}.alert_silences, {schema}.background_jobs,
-    {schema}.checkpoints, {schema}.circuit_breaker_states, {schema}.quarantine_edits,
-    {schema}.quarantined_records, {schema}.run_steps, {schema}.runs
+    {schema}.checkpoints, {schema}.circuit_breaker_states, {schema}.error_budget_objectives,
+    {schema}.quarantine_edits, {schema}.quarantined_records, {schema}.run_steps, {schema}.runs
 TO {writer};
 GRANT INSERT, UPDATE, DELETE ON
     {schema}.alerts, {schema}.checkpoint_history, {schema}.checkpoint_leases,
     {schema}.circuit_breaker_permits, {schema}.circuit_breaker_votes,
+    {schema}.error_budget, {schema}.error_budget_alerts, {schema}.error_budget_exhausted,
+    {schema}.error_budget_hours,
     {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
     {schema}.error_pattern_workers, {schema}.error_patterns, {schema}.failure_analysis,
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.outbox_messages,
     {schema}.parked_calls, {schema}.quarantine_counts, {schema}.quarantine_payload_chunks,
     {schema}.recovery_action_counts, {schema}.recovery_actions, {schema}.retry_timings,
-    {schema}.retry_tuning, {schema}.run_workers
+    {schema}.retry_tuning, {schema}.run_workers, {schema}.workers
 TO {writer};
 
 -- The reader: tables without payloads whole, the others without their payloads.
@@ -48,14 +50,16 @@ GRANT SELECT ON
     {schema}.background_jobs, {schema}.checkpoint_history, {schema}.checkpoint_leases,
     {schema}.checkpoints, {schema}.circuit_breaker_permits, {schema}.circuit_breaker_states,
     {schema}.circuit_breaker_transitions, {schema}.circuit_breaker_votes, {schema}.error_budget,
-    {schema}.error_details, {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
+    {schema}.error_budget_alerts, {schema}.error_budget_exhausted, {schema}.error_budget_hours,
+    {schema}.error_budget_objectives, {schema}.error_details, {schema}.error_pattern_counts, {schema}.error_pattern_shapes,
     {schema}.error_pattern_workers, {schema}.error_patterns, {schema}.failure_analysis,
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.quarantine_attempts,
     {schema}.quarantine_counts, {schema}.quarantine_purges, {schema}.recovery_actions,
     {schema}.recovery_action_counts, {schema}.retry_attempts, {schema}.retry_timings,
     {schema}.retry_tuning, {schema}.run_workers, {schema}.runs, {schema}.schema_migrations,
-    {schema}.system_health, {schema}.tuning_changes
+    {schema}.system_health, {schema}.tuning_changes,
+    {schema}.workers
 TO {reader};
 GRANT SELECT (
     record_id, quarantine_id, run_id, pipeline_id, step, partition, batch_id, position, redacted,

@@ -1525,9 +1525,20 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION make_partition FROM PUBLIC;
 
+-- What was done by hand stays as it was written down, whoever asks.
+CREATE FUNCTION audit_log_refuses() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_log is only ever added to'
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_log_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuses();
+CREATE INDEX audit_log_acted ON audit_log (acted_at DESC);
+
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     (12, '0012_pre_roles',
-    '9930480870233084b493667fb72c2852adf9ee6d85f7fe4a341b7206dfcc1727',
+    'a8be3d03e565df9dc441294c044d2b4c1bb32b23842ffe2239d5dbe99a8c3045',
     '0.1.0');
 
 -- 0013_pre_failure_analysis
@@ -1670,7 +1681,225 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     'c0aafed355006d1e8fa4898eb60112d2bddbddabe3fcc16c22947aa1ac1d038d',
     '0.1.0');
 
--- 0015_pre_recovery_actions
+-- 0015_pre_health
+
+-- Workers of the fleet, what an error says of its machine, and runs that are stuck. Times are of this
+-- server's clock.
+
+CREATE TABLE workers (
+    worker_id text PRIMARY KEY,
+    host text NOT NULL,
+    pid int NOT NULL,
+    pipeline_id text NOT NULL,
+    version text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    interval_seconds double precision NOT NULL,
+    status text NOT NULL CHECK (status IN ('ok', 'warn', 'critical')),
+    readings json NOT NULL,
+    problems text[] NOT NULL
+) WITH (fillfactor = 70);  -- written again and again on the same page (HOT)
+COMMENT ON TABLE workers IS 'The fleet''s workers, a row each while they live, with their latest sample.';
+COMMENT ON COLUMN workers.worker_id IS 'Key: host, process id and a part of its own.';
+COMMENT ON COLUMN workers.host IS 'Its host.';
+COMMENT ON COLUMN workers.pid IS 'Its process id.';
+COMMENT ON COLUMN workers.pipeline_id IS 'The pipeline of its manager.';
+COMMENT ON COLUMN workers.version IS 'Its version of seawall.';
+COMMENT ON COLUMN workers.started_at IS 'When it sent its first sample.';
+COMMENT ON COLUMN workers.last_seen_at IS 'When it sent its latest.';
+COMMENT ON COLUMN workers.interval_seconds IS 'How often it sends one: silent for three of these, it is taken for gone.';
+COMMENT ON COLUMN workers.status IS 'The worst of its readings.';
+COMMENT ON COLUMN workers.readings IS 'Its readings by name, a disk''s with its folder.';
+COMMENT ON COLUMN workers.problems IS 'Those that are not ok, in words.';
+
+ALTER TABLE system_health ADD COLUMN worker_id text;
+COMMENT ON COLUMN system_health.worker_id IS 'The worker, as in workers, which keeps it while it lives.';
+
+ALTER TABLE error_details ADD COLUMN health json;
+COMMENT ON COLUMN error_details.health IS 'For a system error, the machine at its moment: summary, status, age_seconds, readings by name.';
+
+ALTER TABLE runs ADD COLUMN stuck_at timestamptz;
+COMMENT ON COLUMN runs.stuck_at IS 'When it was last found to save nothing though its workers live; older than its last save: it went on.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (15, '0015_pre_health',
+    '18f3cf24605b0851bf7a909450714b4926c078f84c09f2cca9e170b118775311',
+    '0.1.0');
+
+-- 0016_pre_error_budget
+
+-- Error budgets: the minutes of error_budget are kept by the transaction that ends a run, folded
+-- into hours when they are old, and each count stands in one of the two.
+
+ALTER TABLE error_budget DROP COLUMN objective;  -- see error_budget_objectives
+ALTER TABLE error_budget SET (fillfactor = 70);
+CREATE INDEX error_budget_minute ON error_budget (minute);
+COMMENT ON TABLE error_budget IS 'Good and bad outcomes a minute; what is older than some days is in error_budget_hours. A count may be negative: taken back from an hour, since its run was started again.';
+COMMENT ON COLUMN error_budget.good_runs IS 'Runs whose last end was good and fell into it.';
+COMMENT ON COLUMN error_budget.bad_runs IS 'Runs whose last end fell into it: they failed, or were abandoned. Cancelled ones count as neither.';
+COMMENT ON COLUMN error_budget.good_rows IS 'Rows loaded, in the minute of their being written down here.';
+COMMENT ON COLUMN error_budget.bad_rows IS 'Rows set aside, in the minute of their being written down here.';
+
+CREATE TABLE error_budget_hours (
+    pipeline_id text NOT NULL,
+    hour timestamptz NOT NULL,
+    good_runs bigint NOT NULL DEFAULT 0,
+    bad_runs bigint NOT NULL DEFAULT 0,
+    good_rows bigint NOT NULL DEFAULT 0,
+    bad_rows bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (pipeline_id, hour)
+);
+CREATE INDEX error_budget_hours_hour ON error_budget_hours (hour);
+COMMENT ON TABLE error_budget_hours IS 'What was folded out of error_budget: its sums an hour.';
+COMMENT ON COLUMN error_budget_hours.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_hours.hour IS 'Start of the hour, in UTC.';
+COMMENT ON COLUMN error_budget_hours.good_runs IS 'Runs that ended well in it.';
+COMMENT ON COLUMN error_budget_hours.bad_runs IS 'Runs that failed or were abandoned in it.';
+COMMENT ON COLUMN error_budget_hours.good_rows IS 'Rows loaded in it.';
+COMMENT ON COLUMN error_budget_hours.bad_rows IS 'Rows set aside in it.';
+
+CREATE TABLE error_budget_objectives (
+    pipeline_id text NOT NULL CHECK (pipeline_id <> ''),
+    sli text NOT NULL CHECK (sli IN ('runs', 'rows')),
+    objective double precision CHECK (objective > 0 AND objective < 1),
+    counted_from timestamptz,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline_id, sli)
+);
+COMMENT ON TABLE error_budget_objectives IS 'What was set for a pipeline by a call; the fleet agrees on it.';
+COMMENT ON COLUMN error_budget_objectives.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_objectives.sli IS 'What is counted: runs or rows.';
+COMMENT ON COLUMN error_budget_objectives.objective IS 'Share of good ones that is aimed at; NULL: the worker''s configuration says it.';
+COMMENT ON COLUMN error_budget_objectives.counted_from IS 'What was before is forgiven and doesn''t count; NULL for nothing.';
+COMMENT ON COLUMN error_budget_objectives.changed_at IS 'When it was set last.';
+
+CREATE TABLE error_budget_alerts (
+    alert_id uuid PRIMARY KEY,
+    pipeline_id text NOT NULL,
+    sli text NOT NULL CHECK (sli IN ('runs', 'rows')),
+    state text NOT NULL CHECK (state IN ('firing', 'resolved')),
+    severity text NOT NULL CHECK (severity IN ('page', 'ticket')),
+    rule text NOT NULL,
+    objective double precision NOT NULL,
+    long_burn_rate double precision NOT NULL,
+    short_burn_rate double precision NOT NULL,
+    bad bigint NOT NULL,
+    total bigint NOT NULL,
+    fired_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    resolved_at timestamptz,
+    announced boolean NOT NULL DEFAULT false
+);
+-- One alert an outage, whoever evaluates it.
+CREATE UNIQUE INDEX error_budget_alerts_firing ON error_budget_alerts (pipeline_id, sli)
+    WHERE state = 'firing';
+CREATE INDEX error_budget_alerts_resolved ON error_budget_alerts (pipeline_id, sli, resolved_at);
+CREATE INDEX error_budget_alerts_unannounced ON error_budget_alerts (alert_id) WHERE NOT announced;
+COMMENT ON TABLE error_budget_alerts IS 'Alerts on how fast error budgets go: a row an outage.';
+COMMENT ON COLUMN error_budget_alerts.alert_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN error_budget_alerts.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_alerts.sli IS 'What was counted: runs or rows.';
+COMMENT ON COLUMN error_budget_alerts.state IS 'firing, or resolved.';
+COMMENT ON COLUMN error_budget_alerts.severity IS 'page or ticket; a ticket may become a page, never the other way.';
+COMMENT ON COLUMN error_budget_alerts.rule IS 'The rule that fired last: burn rate and windows.';
+COMMENT ON COLUMN error_budget_alerts.objective IS 'What was aimed at then.';
+COMMENT ON COLUMN error_budget_alerts.long_burn_rate IS 'Burn rate of its long window then.';
+COMMENT ON COLUMN error_budget_alerts.short_burn_rate IS 'Burn rate of its short window then.';
+COMMENT ON COLUMN error_budget_alerts.bad IS 'Bad ones in its long window then.';
+COMMENT ON COLUMN error_budget_alerts.total IS 'All in its long window then.';
+COMMENT ON COLUMN error_budget_alerts.fired_at IS 'When it began.';
+COMMENT ON COLUMN error_budget_alerts.resolved_at IS 'When it was over; later windows begin there.';
+COMMENT ON COLUMN error_budget_alerts.announced IS 'Whether its last change was told to the listeners.';
+
+CREATE TABLE error_budget_exhausted (
+    pipeline_id text NOT NULL,
+    sli text NOT NULL CHECK (sli IN ('runs', 'rows')),
+    exhausted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    bad bigint NOT NULL,
+    total bigint NOT NULL,
+    objective double precision NOT NULL,
+    window_days double precision NOT NULL,
+    PRIMARY KEY (pipeline_id, sli)
+);
+COMMENT ON TABLE error_budget_exhausted IS 'Pipelines whose error budget is gone now; what each worker''s policy reads.';
+COMMENT ON COLUMN error_budget_exhausted.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_exhausted.sli IS 'What is counted: runs or rows.';
+COMMENT ON COLUMN error_budget_exhausted.exhausted_at IS 'When that was noticed.';
+COMMENT ON COLUMN error_budget_exhausted.bad IS 'Bad ones in the window, at the last look.';
+COMMENT ON COLUMN error_budget_exhausted.total IS 'All in the window, at the last look.';
+COMMENT ON COLUMN error_budget_exhausted.objective IS 'What is aimed at.';
+COMMENT ON COLUMN error_budget_exhausted.window_days IS 'Days of the window.';
+
+-- A run counts by its last end, at the minute of that, and is taken back when it is entered again.
+-- One statement adds in the order of the key, so that two workers never wait in a circle.
+CREATE FUNCTION error_budget_runs_added() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
+    SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
+        count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status <> 'succeeded')
+    FROM added
+    WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (pipeline_id, minute) DO UPDATE SET
+        good_runs = b.good_runs + excluded.good_runs, bad_runs = b.bad_runs + excluded.bad_runs;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER error_budget_runs_added AFTER INSERT ON runs
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION error_budget_runs_added();
+
+CREATE FUNCTION error_budget_runs_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
+    SELECT pipeline_id, minute, sum(good), sum(bad)
+    FROM (
+        SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC') AS minute,
+            (status = 'succeeded')::int AS good, (status <> 'succeeded')::int AS bad
+        FROM after_it WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+        UNION ALL
+        SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
+            -(status = 'succeeded')::int, -(status <> 'succeeded')::int
+        FROM before_it WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+    ) changes
+    GROUP BY 1, 2 HAVING sum(good) <> 0 OR sum(bad) <> 0 ORDER BY 1, 2
+    ON CONFLICT (pipeline_id, minute) DO UPDATE SET
+        good_runs = b.good_runs + excluded.good_runs, bad_runs = b.bad_runs + excluded.bad_runs;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER error_budget_runs_changed AFTER UPDATE ON runs
+    REFERENCING OLD TABLE AS before_it NEW TABLE AS after_it
+    FOR EACH STATEMENT EXECUTE FUNCTION error_budget_runs_changed();
+
+-- Whoever may end a run need not have rights here; nobody's temporary table stands in the way.
+DO $$
+DECLARE
+    each text;
+BEGIN
+    FOREACH each IN ARRAY ARRAY['error_budget_runs_added()', 'error_budget_runs_changed()'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       each, current_schema());
+    END LOOP;
+END $$;
+
+-- Runs that ended before there was this: their last state is all that is known of them.
+INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
+SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
+    count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status <> 'succeeded')
+FROM runs
+WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+GROUP BY 1, 2
+ON CONFLICT (pipeline_id, minute) DO UPDATE SET
+    good_runs = excluded.good_runs, bad_runs = excluded.bad_runs;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (16, '0016_pre_error_budget',
+    '3b6096df12ba5444f86c9798c5c9708cab0b03c5f7b78b72731e32e408c29c30',
+    '0.1.0');
+
+-- 0017_pre_recovery_actions
 
 -- Recovery actions with their outcomes counted, and retry policies that are tuned by what was seen.
 
@@ -1794,7 +2023,7 @@ COMMENT ON COLUMN tuning_changes.changed_at IS 'When it was made.';
 CREATE INDEX tuning_changes_pipeline ON tuning_changes (pipeline_id, change_id DESC);
 
 INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
-    (15, '0015_pre_recovery_actions',
+    (17, '0017_pre_recovery_actions',
     'f9eaa102c0f382aa03458e0733e0e349330eb3312c04d4901da763638a199d26',
     '0.1.0');
 

@@ -66,3 +66,14 @@ BEGIN
     END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION make_partition FROM PUBLIC;
+
+-- What was done by hand stays as it was written down, whoever asks.
+CREATE FUNCTION audit_log_refuses() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_log is only ever added to'
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_log_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuses();
+CREATE INDEX audit_log_acted ON audit_log (acted_at DESC);

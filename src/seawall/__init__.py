@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from seawall.alerts import Severity as Severity
     from seawall.alerts import Webhook as Webhook
     from seawall.analysis import FailureAnalysis as FailureAnalysis
+    from seawall.budget.rule import BurnRule as BurnRule
+    from seawall.budget.status import ErrorBudgetStatus as ErrorBudgetStatus
+    from seawall.budget.store import ErrorBudgetAlert as ErrorBudgetAlert
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from seawall.errors import DeadlineExceededError as DeadlineExceededError
     from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
+    from seawall.errors import ErrorBudgetExhaustedError as ErrorBudgetExhaustedError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import InvalidRecordError as InvalidRecordError
     from seawall.errors import MigrationError as MigrationError
@@ -75,6 +79,8 @@ if TYPE_CHECKING:
     from seawall.errors import UnknownPatternError as UnknownPatternError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
+    from seawall.health import HealthStatus as HealthStatus
+    from seawall.health import SystemHealth as SystemHealth
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.patterns import ErrorPattern as ErrorPattern
     from seawall.patterns import PatternMiner as PatternMiner
@@ -116,6 +122,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "actions": "RecoveryAction",
+    "budget.rule": "BurnRule",
+    "budget.status": "ErrorBudgetStatus",
+    "budget.store": "ErrorBudgetAlert",
     "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
     "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
@@ -128,13 +137,14 @@ _HOMES = {
     "errors": "AlertDeliveryError AttemptTimeoutError BulkheadFullError CheckpointError "
     "CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "InvalidConfigError InvalidRecordError MigrationError MissingProcessorError MissingTableError "
-    "NotStartedError "
+    "ErrorBudgetExhaustedError InvalidConfigError InvalidRecordError MigrationError "
+    "MissingProcessorError MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
     "TooManyBadRecordsError TransactionEndedError UnknownPatternError UnsupportedServerError",
     "fallback": "LastGood",
+    "health": "HealthStatus SystemHealth",
     "manager": "ErrorRecoveryManager",
     "patterns": "ErrorPattern PatternMiner PatternStatus Trend stack_fingerprint",
     "pipeline": "Policy",

@@ -2,28 +2,40 @@
 
 from collections.abc import Callable
 
+import anyio
+
 from seawall.actions import ActionDesk, KnowledgeBase
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
 from seawall.analysis import Analyst, FailureCounter
+from seawall.budget.budget import ErrorBudget
+from seawall.budget.guard import BudgetGuard, OnExhausted
+from seawall.budget.objective import Objectives
+from seawall.budget.rule import rules_of
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
-from seawall.maintenance import Job, JobRunner
+from seawall.maintenance import Job, JobRunner, retention_of, upkeep_jobs
 from seawall.masking import Masker
 from seawall.patterns import PatternBoard
 from seawall.postgres.action_store import PostgresActionStore
 from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.analysis_store import PostgresAnalysisStore
+from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
 from seawall.postgres.pattern_store import PostgresPatternStore
+from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.tuning_store import PostgresTuningStore
-from seawall.recorder import HOST
-from seawall.service import Service
+from seawall.postgres.upkeep_store import PostgresUpkeepStore
+from seawall.recorder import HOST, Recorder
+from seawall.service import Periodic, Service
+from seawall.system_health import HealthPart, worker_of
 from seawall.text import recordable
 from seawall.tuning import AutoTuning, Bounds, Timing, Tuner, TuningDesk
 
+_ROWS_SECONDS = 10.0
+_HOUR = 3600.0
 _PRUNE_SECONDS = 3_600.0
 _TUNE_SECONDS = 600.0
 
@@ -46,6 +58,9 @@ class Analytics:
         bus: EventBus,
         classifier: Classifier,
         masker: Masker,
+        recorder: Recorder,
+        runs: PostgresRunStore,
+        guard: BudgetGuard,
         receivers: Receivers,
         tuner: Tuner,
     ) -> None:
@@ -53,6 +68,11 @@ class Analytics:
         self._listeners: list[Listener] = []
         self._services: list[Service] = []
         self._jobs: list[Job] = []
+        objectives = Objectives(
+            default=config.budget_objective,
+            by_pipeline=config.budget_objectives,
+            rules=None if config.budget_rules is None else rules_of(config.budget_rules),
+        )
         # First of all, so that they are closed last: what others tell as they close is heard.
         self.alerts = AlertDesk(PostgresAlertStore(database), worker_id, receivers, masker=masker)
         self._listeners.append(self.alerts.hear)
@@ -61,6 +81,7 @@ class Analytics:
         self._jobs.append(
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
+        self._add_budget(database, config, pipeline_id, guard, objectives)
         self.patterns = PatternBoard(
             PostgresPatternStore(database),
             bus=bus,
@@ -74,7 +95,7 @@ class Analytics:
         self._jobs.append(
             Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
         )
-        failures = PostgresAnalysisStore(database)
+        failures = PostgresAnalysisStore(database, objectives)
         self.failures = Analyst(failures, bus)
         counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
         self._listeners.append(counter.hear)
@@ -83,9 +104,37 @@ class Analytics:
             Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
             Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
         ]
+        self._add_actions(database, config, pipeline_id, classifier, masker, tuner)
+        self.health = HealthPart(
+            database,
+            config=config,
+            worker=worker_of(worker_id, pipeline_id),
+            bus=bus,
+            recorder=recorder,
+            masker=masker,
+        )
+        self._services.append(self.health.monitor)
+        self._jobs += upkeep_jobs(
+            PostgresUpkeepStore(database, runs, bus),
+            retention_of(config),
+            stuck_after_seconds=config.stuck_after_seconds,
+        )
+        # Last: it takes the jobs as they are.
+        self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
+        self._unsubscribe: list[Callable[[], None]] = []
+
+    def _add_actions(
+        self,
+        database: Database,
+        config: RecoveryConfig,
+        pipeline_id: str,
+        classifier: Classifier,
+        masker: Masker,
+        tuner: Tuner,
+    ) -> None:
         self.actions = ActionDesk(
             PostgresActionStore(database),
-            bus=bus,
+            bus=self._bus,
             classifier=classifier,
             masker=masker,
             knowledge=KnowledgeBase(config.recovery_knowledge),
@@ -101,8 +150,6 @@ class Analytics:
             Job(name="prune recovery actions", every=_PRUNE_SECONDS, work=self.actions.prune)
         )
         self.tuning = self._tuned(database, config, pipeline_id, tuner)
-        self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
-        self._unsubscribe: list[Callable[[], None]] = []
 
     def _tuned(
         self, database: Database, config: RecoveryConfig, pipeline_id: str, tuner: Tuner
@@ -144,14 +191,56 @@ class Analytics:
             reason=reason,
         )
 
+    def _add_budget(
+        self,
+        database: Database,
+        config: RecoveryConfig,
+        pipeline_id: str,
+        guard: BudgetGuard,
+        objectives: Objectives,
+    ) -> None:
+        self.budget = ErrorBudget(
+            PostgresBudgetStore(database),
+            objectives=objectives,
+            guard=guard,
+            pipeline_id=pipeline_id,
+            window_days=config.budget_window_days,
+            bus=self._bus,
+        )
+        every = config.budget_check_seconds
+        has_policy = guard.policy is not OnExhausted.NONE
+        self._listeners.append(self.budget.meter.hear)
+        self._services.append(
+            Periodic(self.budget.meter.flush, every=_ROWS_SECONDS, name="row counts")
+        )
+        if has_policy:
+            self._services.append(
+                Periodic(self.budget.refresh, every=every, name="error budget policy", at_once=True)
+            )
+        looks = every if has_policy else max(every, _HOUR)
+        self._jobs += [
+            Job(name="error budget alerts", every=every, work=self.budget.evaluate),
+            Job(name="error budgets gone", every=looks, work=self.budget.look_for_exhausted),
+            Job(name="error budget hours", every=_HOUR, work=self.budget.fold, timeout=600),
+        ]
+
     async def start(self) -> None:
         self._unsubscribe = [self._bus.subscribe(listener) for listener in self._listeners]
         for service in (*self._services, self.jobs):
             await service.start()
 
     async def aclose(self) -> None:
-        for service in (self.jobs, *reversed(self._services)):
-            await service.aclose()
+        """End in order; with the database out of reach, after some seconds.
+
+        All at once, since each waits for the database by itself; the alerts last, since the others'
+        last turns may be what they tell of.
+        """
+        await self.jobs.aclose()
+        async with anyio.create_task_group() as tasks:
+            for service in self._services:
+                if service is not self.alerts:
+                    tasks.start_soon(service.aclose)
+        await self.alerts.aclose()
         for unsubscribe in self._unsubscribe:
             unsubscribe()
 

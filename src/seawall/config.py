@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -71,6 +72,15 @@ _RANGES = {
     "bad_record_allowance": Range(int),
     "quarantine_compress_above": Range(int, 0, 2**26),
     "quarantine_max_bytes": Range(int, 1, 2**30),
+    "health_interval_seconds": Range(float),
+    "stuck_after_seconds": Range(float),
+    "error_retention_days": Range(float, 0, 36_500),
+    "retry_retention_days": Range(float, 0, 36_500),
+    "health_retention_days": Range(float, 0, 36_500),
+    "history_retention_days": Range(float, 0, 36_500),
+    "run_retention_days": Range(float, 0, 36_500),
+    "budget_window_days": Range(float, 0, 400, low_open=True),
+    "budget_check_seconds": Range(float, low_open=True),
 }
 
 
@@ -132,7 +142,34 @@ class RecoveryConfig:
         mask_patterns: regular expressions of what else is; a group named ``secret`` is the part.
         mask_emails: mask e-mail addresses wherever they stand.
         mask_function: takes a text whose known secrets are masked, gives the text to be written.
+        health_interval_seconds: between two samples of the machine and the process; 0: none.
+        health_paths: folders whose disks are watched; empty: the working folder, the one for
+            temporary files, and the embedded server's.
+        health_thresholds: ``(warn, critical)`` by reading, such as ``{"disk_percent": (80, 90)}``;
+            None for one of them, or for both, never alerts.
+        stuck_after_seconds: after which a run that lives and saves nothing is told of as stuck; 0:
+            never.
+        error_retention_days: how long ``error_details`` are kept, by whole months; 0 for good.
+        retry_retention_days: the same for ``retry_attempts``.
+        health_retention_days: the same for ``system_health``.
+        history_retention_days: how long breakers' transitions and earlier states of checkpoints
+            are kept; 0 for good.
+        run_retention_days: how long after its last sign of life a run is kept, with its positions;
+            0 for good. A run that was deleted begins at the start when it is begun again.
         policies: named policies as plain values; see ``PolicyRegistry.configure``.
+
+        budget_objective: share (between 0 and 1) of good runs, and of good rows, that a pipeline
+            aims at.
+        budget_objectives: the same of single pipelines, by their id. What
+            ``set_error_budget_objective`` has set goes first.
+        budget_rules: burn-rate alerts in place of the default ones: mappings of ``burn_rate``,
+            ``long_seconds``, ``short_seconds`` and ``severity`` (``page`` or ``ticket``).
+        budget_window_days: days that ``on_budget_exhausted`` looks back.
+        budget_check_seconds: between two looks at the burn rates by one worker of the fleet, and
+            between two at whose budget is gone by each.
+        on_budget_exhausted: what is done where a pipeline's error budget is gone: ``none``;
+            ``tighten``: half as many retries; ``stop``: new runs are refused with
+            ``ErrorBudgetExhaustedError``.
 
     Raises:
         InvalidConfigError: a value is out of range; the message says what would be right.
@@ -178,7 +215,22 @@ class RecoveryConfig:
     mask_patterns: Sequence[str] = ()
     mask_emails: bool = False
     mask_function: Callable[[str], str] | None = None
+    health_interval_seconds: float = 30.0
+    health_paths: Sequence[str] = ()
+    health_thresholds: Mapping[str, Sequence[float | None] | None] = field(default_factory=dict)
+    stuck_after_seconds: float = 3600.0
+    error_retention_days: float = 90
+    retry_retention_days: float = 30
+    health_retention_days: float = 14
+    history_retention_days: float = 90
+    run_retention_days: float = 0
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget_objective: float = 0.99
+    budget_objectives: Mapping[str, float] = field(default_factory=dict)
+    budget_rules: Sequence[Mapping[str, Any]] | None = None
+    budget_window_days: float = 30
+    budget_check_seconds: float = 60.0
+    on_budget_exhausted: str = "none"
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -203,6 +255,8 @@ class RecoveryConfig:
             kind = type(keys).__name__
             raise InvalidConfigError(f"quarantine_keys is a {kind}: must be a text or a mapping")
         _check_masks(self.mask_keys, self.mask_patterns, self.mask_function)
+        _check_health(self.health_paths, self.health_thresholds)
+        _check_budget(self)
 
     @classmethod
     def of(cls, value: "Self | Mapping[str, Any] | None") -> Self:
@@ -253,3 +307,47 @@ def _check_masks(keys: object, patterns: object, function: object) -> None:
             raise InvalidConfigError(f"{name}={value!r}: must be a list of texts")
     if function is not None and not callable(function):
         raise InvalidConfigError(f"mask_function={function!r}: must be a function of a text")
+
+
+def _check_health(paths: object, thresholds: object) -> None:
+    if isinstance(paths, str) or not isinstance(paths, Sequence) or not all(map(_is_path, paths)):
+        raise InvalidConfigError(f"health_paths={paths!r}: must be a list of folders")
+    if not isinstance(thresholds, Mapping) or not all(map(_is_pair, thresholds.values())):
+        raise InvalidConfigError(
+            f"health_thresholds={thresholds!r}: must be (warn, critical) by reading, each a number "
+            "or None"
+        )
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
+
+
+def _is_pair(value: object) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        return False
+    return all(each is None or Range(float).accepts(each) for each in value)
+
+
+def _check_budget(config: RecoveryConfig) -> None:
+    """What can be told without the rules themselves; the manager checks the rest."""
+    if not isinstance(config.budget_objectives, Mapping):
+        raise InvalidConfigError(
+            f"budget_objectives={config.budget_objectives!r}: must be a mapping of pipelines to "
+            "objectives"
+        )
+    objectives: dict[str, object] = {"budget_objective": config.budget_objective}
+    for pipeline_id, value in config.budget_objectives.items():
+        objectives[f"budget_objectives[{pipeline_id!r}]"] = value
+    for name, given in objectives.items():
+        if not isinstance(given, float) or not 0 < given < 1:
+            raise InvalidConfigError(f"{name}={given!r}: must be above 0 and below 1, as 0.99")
+    rules: object = config.budget_rules
+    if isinstance(rules, str) or not isinstance(rules, Sequence | None):
+        raise InvalidConfigError(f"budget_rules={rules!r}: must be a list of mappings")
+    if config.on_budget_exhausted not in ("none", "tighten", "stop"):
+        raise InvalidConfigError(
+            f"on_budget_exhausted={config.on_budget_exhausted!r}: must be none, tighten or stop"
+        )

@@ -20,7 +20,7 @@ from seawall.text import recordable
 COLUMNS = (
     "error_id", "occurred_at", "pipeline_id", "run_id", "step", "operation", "attempt",
     "error_type", "exception_type", "message", "fingerprint", "traceback", "traceback_digest",
-    "context", "sqlstate", "host", "pid", "release", "pattern_id",
+    "context", "sqlstate", "host", "pid", "release", "pattern_id", "health",
 )  # fmt: skip
 
 _FINGERPRINT_VERSION = b"1"
@@ -54,8 +54,20 @@ class ErrorDescriber:
         attempt: int | None = None,
         error_type: str | None = None,
         pattern_id: str | None = None,
+        health: str | None = None,
     ) -> Described:
-        """The error's row; ``error_type`` where it is known already."""
+        """The error's row.
+
+        Args:
+            error: what was raised.
+            scope: where.
+            context: what the caller adds.
+            operation: the call that failed.
+            attempt: which attempt, from 1.
+            error_type: where it is known already.
+            pattern_id: its pattern's.
+            health: the machine at that moment, as JSON.
+        """
         error_id = uuid7()
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         frames = traceback.extract_tb(error.__traceback__, limit=-_TRACEBACK_LIMIT)
@@ -85,6 +97,7 @@ class ErrorDescriber:
             os.getpid(),
             scope.release,
             pattern_id,
+            health,
         )
         return Described(error_id, fingerprint, row)
 

@@ -1,10 +1,10 @@
 """Errors written down: one row for each exception object, its pattern named, whoever asks told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from seawall.classification import Classifier
+from seawall.classification import Classifier, ErrorType
 from seawall.classification.reading import qualified_name, text_of
 from seawall.error_details import ErrorDescriber
 from seawall.events import ErrorLogged, EventBus
@@ -25,6 +25,7 @@ class ErrorLog:
         classifier: gives the recovery class.
         masker: hides secrets.
         identify: the pattern of a masked message, of its recovery class and its stack.
+        health: the machine at this moment, as JSON; asked for where the error is the system's.
         token: names this worker in the marks on exceptions.
     """
 
@@ -36,11 +37,13 @@ class ErrorLog:
         classifier: Classifier,
         masker: Masker,
         identify: Callable[[str, str, str | None], str],
+        health: Callable[[BaseException], Awaitable[str | None]],
         token: str,
     ) -> None:
         self._describer = ErrorDescriber(classifier, masker)
         self._recorder, self._bus, self._classifier = recorder, bus, classifier
         self._masker, self._identify, self._token = masker, identify, token
+        self._health = health
 
     async def log(
         self,
@@ -63,6 +66,8 @@ class ErrorLog:
         message = recordable(text_of(lone), self._masker)
         stack = None if speaks(message) else stack_fingerprint(lone)
         pattern_id = self._identify(message, error_type, stack)
+        is_system = error_type == ErrorType.SYSTEM.value
+        health = await self._health(error) if is_system else None
         described = self._describer.describe(
             error,
             scope,
@@ -71,6 +76,7 @@ class ErrorLog:
             attempt=attempt,
             error_type=error_type,
             pattern_id=pattern_id,
+            health=health,
         )
         await self._recorder.put([("error_details", described.row)])
         put_logged(error, self._token, described.error_id)

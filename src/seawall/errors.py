@@ -109,6 +109,42 @@ class RetryBudgetExhaustedError(RefusedError):
         return f"the retry budget of {self.service_name!r} is used up"
 
 
+class ErrorBudgetExhaustedError(RefusedError):
+    """Raised instead of beginning a run of a pipeline whose error budget is gone.
+
+    Only where ``on_budget_exhausted`` is ``stop``. A run that was begun before may go on.
+
+    Attributes:
+        pipeline_id: the pipeline.
+        sli: what was counted: ``runs`` or ``rows``.
+        bad: bad ones in the window.
+        total: all in it.
+        objective: share of good ones that is aimed at.
+        window_days: days of the window.
+    """
+
+    def __init__(
+        self,
+        pipeline_id: str,
+        sli: str,
+        bad: int,
+        total: int,
+        objective: float,
+        window_days: float,
+    ) -> None:
+        super().__init__(pipeline_id, sli, bad, total, objective, window_days)
+        self.pipeline_id, self.sli, self.bad, self.total = pipeline_id, sli, bad, total
+        self.objective, self.window_days = objective, window_days
+
+    def __str__(self) -> str:
+        return (
+            f"the error budget of pipeline {self.pipeline_id!r} is gone: {self.bad} of {self.total}"
+            f" {self.sli} of the last {self.window_days:g} days were bad, and the objective is "
+            f"{self.objective:.6g}. Make failed runs good (run them again under their run_id), or "
+            f"begin anew once the cause is gone: manager.forgive_error_budget({self.pipeline_id!r})"
+        )
+
+
 class ParkedError(RefusedError):
     """Raised instead of an operation's failure where the call was parked, to be made later.
 

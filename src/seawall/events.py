@@ -234,6 +234,74 @@ class RunEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunAbandoned(Event):
+    """All workers of a run have vanished; ``status`` is what it ended as.
+
+    ``abandoned``, or as the last worker that left it in order. Told once, by whoever found it; its
+    scope is the run's.
+    """
+
+    status: str
+    workers: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStuck(Event):
+    """A run's workers live, but it has saved nothing for ``stalled_seconds``.
+
+    Told once in the fleet, until it goes on and gets stuck again; its scope is the run's.
+    """
+
+    stalled_seconds: float
+    step: str | None
+    workers: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChanged(Event):
+    """A reading of the machine or the process crossed a threshold, or came back.
+
+    ``reading`` is its name, ``subject`` which disk, ``source`` whose it is: the host where all its
+    processes read the same, else the worker. These three tell what is the same; statuses are
+    ``ok``, ``warn`` and ``critical``. ``message`` says it in words, ``advice`` what to do (None
+    when it is ok again).
+    """
+
+    reading: str
+    subject: str | None
+    source: str
+    from_status: str
+    to_status: str
+    value: float
+    threshold: float | None
+    message: str
+    advice: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAlert(Event):
+    """A pipeline's error budget goes too fast, or no longer does; told by one worker of the fleet.
+
+    ``state`` is ``firing`` or ``resolved``, ``severity`` ``page`` or ``ticket``, ``sli`` ``runs``
+    or ``rows``. The figures are of ``rule`` when it fired: the burn rates of its windows, and what
+    its long one held. An outage is told once as firing (twice where a ticket becomes a page) and
+    once as resolved; a worker that dies in the middle of telling leaves it to be told again.
+    """
+
+    alert_id: UUID
+    pipeline_id: str
+    sli: str
+    state: str
+    severity: str
+    rule: str
+    objective: float
+    long_burn_rate: float
+    short_burn_rate: float
+    bad: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorLogged(Event):
     """A row of ``error_details`` is written.
 

@@ -78,6 +78,11 @@ class Recorder:
         self._writing = False
         self.losses = Losses()
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Entries that wait, and how many may."""
+        return len(self._queue), self._bound
+
     async def put(self, rows: list[tuple[str, Row]]) -> None:
         """Write rows; they are committed, together, when this returns.
 

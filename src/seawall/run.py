@@ -84,8 +84,10 @@ class Run:
         tags: Mapping[str, Any] | None = None,
         bus: EventBus = default_bus,
         clock: Clock = SYSTEM_CLOCK,
+        admit: Callable[[str, str | None], Awaitable[None]] | None = None,
     ) -> None:
         self.pipeline_id = pipeline_id
+        self._admit, self._named = admit, run_id
         self.run_id = run_id if run_id is not None else f"{pipeline_id}-{uuid7()}"
         self._store, self._classify = store, classify
         self._make_steps, self._lease_seconds = steps, lease_seconds
@@ -177,6 +179,8 @@ class Run:
         return await self._opened().forget(name)
 
     async def __aenter__(self) -> Self:
+        if self._admit is not None:
+            await self._admit(self.pipeline_id, self._named)
         self._worker_id = uuid7()
         await self._store.begin(
             self._worker_id,

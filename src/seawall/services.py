@@ -11,6 +11,7 @@ import anyio
 
 from seawall.alerts.receiver import Receivers
 from seawall.analytics import Analytics
+from seawall.budget.guard import BudgetGuard
 from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
@@ -22,12 +23,13 @@ from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_log import ErrorLog
 from seawall.errors import NotStartedError
 from seawall.events import EventBus
+from seawall.health import SystemHealth
 from seawall.learning import OutcomeLearner
 from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
-from seawall.postgres import pieces, quarantine_store
+from seawall.postgres import audit, health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.listener import Listener
@@ -43,7 +45,7 @@ from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
 from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Processor, check_processor
-from seawall.quarantine_desk import QuarantineDesk
+from seawall.quarantine_desk import QuarantineDesk, worker_name
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
@@ -53,6 +55,7 @@ from seawall.steps import Steps
 from seawall.tuning import Tuner
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
+_COUNTS_SECONDS = 5.0  # and for counts, which are worth less
 
 # So many records are worth a transaction of their own: encoded while the server takes those before.
 _MANY = 500
@@ -73,9 +76,11 @@ class Services:
         bus: EventBus,
         classifier: Classifier,
         breakers: BreakerRegistry,
+        guard: BudgetGuard,
         tuner: Tuner,
     ) -> None:
-        self._breakers, self._classifier, self._tuner = breakers, classifier, tuner
+        self._guard, self._tuner = guard, tuner
+        self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
         self.receivers = Receivers()  # of alerts: kept from one start to the next
@@ -94,7 +99,7 @@ class Services:
         self.checkpoints = Checkpoints(
             self.database, self._pipeline_id, self._config, self._opened, self.form, self._ends
         )
-        self._runs = PostgresRunStore(self.database)
+        self._runs = PostgresRunStore(self.database, self._bus)
         self._steps = PostgresStepStore(self.database)
         self._outbox = PostgresOutboxStore(self.database)
         columns = {
@@ -102,6 +107,7 @@ class Services:
             "error_details": ERROR_COLUMNS,
             quarantine_store.TABLE: quarantine_store.COLUMNS,
             pieces.TABLE: pieces.COLUMNS,
+            health_store.TABLE: health_store.COLUMNS,
         }
         self._recorder = Recorder(
             PostgresRecordStore(self.database, columns), masker=self.form.masker
@@ -146,6 +152,9 @@ class Services:
             bus=self._bus,
             classifier=self._classifier,
             masker=self.form.masker,
+            recorder=self._recorder,
+            runs=self._runs,
+            guard=self._guard,
             receivers=self.receivers,
             tuner=self._tuner,
         )
@@ -155,6 +164,7 @@ class Services:
             classifier=self._classifier,
             masker=self.form.masker,
             identify=self._analytics.patterns.counter.identify,
+            health=self._analytics.health.of_error,
             token=worker_id,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -212,7 +222,7 @@ class Services:
         self._stop_hearing()
         self._classifier.outcomes = None
         await self._learning.stop()
-        with anyio.move_on_after(_CLOSE_SECONDS):
+        with anyio.move_on_after(_COUNTS_SECONDS):
             await self._learner.flush()
 
     def _opened(self) -> "Services":
@@ -289,10 +299,23 @@ class Services:
             self._opened()._shares.attach(part)  # noqa: SLF001 - this very object
 
     async def force_circuit_breaker(
-        self, service_name: str, state: CircuitState, seconds: float, reason: str
+        self,
+        service_name: str,
+        state: CircuitState,
+        seconds: float,
+        reason: str,
+        actor: str | None,
     ) -> None:
-        """Take the fleet's breaker to ``state``; it is there when this returns."""
+        """Take the fleet's breaker to ``state``; it is there, and audited, when this returns."""
         fleet = self._opened()._fleet  # noqa: SLF001 - this very object
+        await audit.record(
+            self.database,
+            actor=actor or worker_name(),
+            action="circuit breaker forced",
+            subject=service_name,
+            reason=reason,
+            details={"state": state.value, "seconds": seconds},
+        )
         fleet.hear(await self._breaker_store.force(service_name, state, seconds, reason))
 
     async def log_error(
@@ -341,6 +364,11 @@ class Services:
         else:
             await self._recorder.put(list(quarantine_store.tabled(rows)))
         return quarantine_id
+
+    async def system_health(self) -> SystemHealth:
+        """This worker's health; the fleet's too where this is started."""
+        is_started = self._writer is not None and self._pid == os.getpid()
+        return await self._analytics.health.monitor.look(fleet=is_started)
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
         current = current_scope.get()

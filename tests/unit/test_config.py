@@ -44,7 +44,27 @@ WRONG = {
     "mask_patterns": ["x+"],
     "mask_emails": ["yes"],
     "mask_function": ["upper"],
+    "health_interval_seconds": [-1],
+    "health_paths": ["/data", [5], [""]],
+    "health_thresholds": [
+        5,
+        {"disk_percent": 85},
+        {"disk_percent": (80, 90, 95)},
+        {"cpu_percent": "9"},
+    ],
+    "stuck_after_seconds": [-1],
+    "error_retention_days": [-1, 40_000],
+    "retry_retention_days": [-1],
+    "health_retention_days": [-1],
+    "history_retention_days": [-1],
+    "run_retention_days": [-1],
     "policies": [["billing"]],
+    "budget_objective": [0, 1, 99, "0.99", True],
+    "budget_objectives": [["a"], 0.99],
+    "budget_rules": ["page", 14.4],
+    "budget_window_days": [0, 401],
+    "budget_check_seconds": [0],
+    "on_budget_exhausted": ["halt", None],
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
+from seawall.budget.guard import BudgetGuard
 from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
@@ -48,12 +49,20 @@ class Base:
                 "timeout": self.config.circuit_breaker_timeout,
             },
         )
+        self._guard = BudgetGuard(self.config.on_budget_exhausted, pipeline_id)
         self.policies = PolicyRegistry(breakers=self._breakers, retry=self._policy, bus=self.bus)
         self.policies.configure(self.config.policies)
         self._services = Services(
-            dsn, self.config, pipeline_id, schema, self.bus, self.classifier, self._breakers,
+            dsn,
+            self.config,
+            pipeline_id,
+            schema,
+            self.bus,
+            self.classifier,
+            self._breakers,
+            self._guard,
             self._tuner,
-        )  # fmt: skip
+        )
 
     async def start(self) -> Self:
         """Connect to the database, migrate it, and start recording.
@@ -105,6 +114,7 @@ class Base:
             "classifier": self.classifier,
             "bus": self.bus,
             "tuner": self._tuner.for_options(options),
+            "cap": self._guard.cap,
             **options,
         }
 

@@ -16,6 +16,9 @@ from seawall.analysis.store import (
     ToldChange,
     ValueCount,
 )
+from seawall.budget.counts import Sli
+from seawall.budget.objective import Objectives
+from seawall.postgres.budget_store import PostgresBudgetStore
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import uuid7_floor
@@ -153,17 +156,6 @@ FROM {schema}.quarantine_counts WHERE pipeline_id = $1
 GROUP BY counted_on ORDER BY counted_on
 """
 
-_BUDGET = """
-SELECT coalesce(sum(good_runs), 0)::bigint AS good, coalesce(sum(bad_runs), 0)::bigint AS bad,
-    coalesce(sum(good_runs) FILTER (WHERE minute >= now() - interval '1 day'), 0)::bigint
-        AS recent_good,
-    coalesce(sum(bad_runs) FILTER (WHERE minute >= now() - interval '1 day'), 0)::bigint
-        AS recent_bad,
-    (array_agg(objective ORDER BY minute DESC))[1] AS objective
-FROM {schema}.error_budget
-WHERE pipeline_id = $1 AND minute >= now() - $2::int * interval '1 day'
-"""
-
 _FAILING = """
 SELECT DISTINCT pipeline_id FROM {schema}.failure_slots
 WHERE slot >= now() - interval '1 day' AND value = '' AND failures > 0
@@ -192,8 +184,9 @@ class PostgresAnalysisStore:
     Counts of single values are of days after the eighth.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, objectives: Objectives | None = None) -> None:
         self._database = database
+        self._budgets, self._objectives = PostgresBudgetStore(database), objectives or Objectives()
 
     def _of(self, query: str) -> str:
         return in_schema(query, self._database.schema)
@@ -271,16 +264,18 @@ class PostgresAnalysisStore:
 
     async def budget(self, pipeline_id: str, days: int) -> BudgetUse | None:
         """The error budget's counts; None where it has none."""
-        async with self._database.acquire() as connection:
-            row = await connection.fetchrow(self._of(_BUDGET), pipeline_id, days)
-        if row is None or row["objective"] is None:
+        measured = await self._budgets.measure(
+            pipeline_id, Sli.RUNS, days * _DAY_SECONDS, [_DAY_SECONDS]
+        )
+        if not measured.counts.total:
             return None
+        recent = measured.by_window.get(_DAY_SECONDS, measured.counts)
         return BudgetUse(
-            objective=row["objective"],
-            good=row["good"],
-            bad=row["bad"],
-            recent_good=row["recent_good"],
-            recent_bad=row["recent_bad"],
+            objective=self._objectives.of(pipeline_id, measured.objective),
+            good=measured.counts.good,
+            bad=measured.counts.bad,
+            recent_good=recent.good,
+            recent_bad=recent.bad,
             recent_seconds=_DAY_SECONDS,
         )
 

@@ -2,13 +2,13 @@
 
 import contextlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from seawall.clock import utc_now
 from seawall.errors import InvalidConfigError
 from seawall.postgres.names import in_schema, quote
 
@@ -21,7 +21,9 @@ MONTHS_AHEAD = 2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_NAME = re.compile(rf"(?:{'|'.join(PARTITIONED)})_(?P<year>[12]\d{{3}})_(?P<month>0[1-9]|1[0-2])")
+_NAME = re.compile(
+    rf"(?P<table>{'|'.join(PARTITIONED)})_(?P<year>[12]\d{{3}})_(?P<month>0[1-9]|1[0-2])"
+)
 
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
@@ -71,9 +73,10 @@ async def ensure_partitions(
     """Make the partitions of this month and of ``ahead`` more; the names of the new ones.
 
     Safe from many workers at once. One that can't have its lock within 2 s is left to the next
-    time: rows then go to the default partition, and are moved when it is made.
+    time: rows then go to the default partition, and are moved when it is made. ``now`` is the
+    database's, where none is given.
     """
-    moment = utc_now() if now is None else now
+    moment = await _now(connection, now)
     existing = set(await _existing(connection, schema))
     made = []
     for table in PARTITIONED:
@@ -106,9 +109,16 @@ async def _make(connection: Any, schema: str, table: str, month: datetime) -> bo
 
 
 async def drop_partitions(
-    connection: Any, schema: str, *, keep: timedelta, now: datetime | None = None
+    connection: Any,
+    schema: str,
+    *,
+    keep: timedelta | Mapping[str, timedelta],
+    now: datetime | None = None,
 ) -> list[str]:
     """Drop the partitions whose every row is older than ``keep``; the names of those dropped.
+
+    ``keep`` is for all tables, or by table: one that is not named is left alone. ``now`` is the
+    database's, where none is given: a worker whose clock is wrong must not drop what is young.
 
     Rows of that age in the default partitions are deleted. Safe from many workers at once: each
     partition is named by the one that dropped it. What can't be locked within 2 s is left to the
@@ -117,22 +127,27 @@ async def drop_partitions(
     Raises:
         InvalidConfigError: ``keep`` isn't positive.
     """
-    if keep <= timedelta(0):
-        raise InvalidConfigError(f"keep={keep!r}: must be positive")
-    moment = utc_now() if now is None else now
-    if keep > moment - _EPOCH:
-        return []
-    oldest = moment - keep
+    ages = keep if isinstance(keep, Mapping) else dict.fromkeys(PARTITIONED, keep)
+    for age in ages.values():
+        if age <= timedelta(0):
+            raise InvalidConfigError(f"keep={age!r}: must be positive")
+    moment = await _now(connection, now)
+    oldest = {table: moment - age for table, age in ages.items() if age <= moment - _EPOCH}
     dropped = []
     for name in await _existing(connection, schema):
         match = _NAME.fullmatch(name)
-        if match is None or _end(match) > oldest:
+        if match is None or match["table"] not in oldest or _end(match) > oldest[match["table"]]:
             continue
         if await _drop(connection, schema, name):
             dropped.append(name)
-    for table in PARTITIONED:
-        await _delete_old(connection, schema, table, oldest)
+    for table, bound in oldest.items():
+        await _delete_old(connection, schema, table, bound)
     return dropped
+
+
+async def _now(connection: Any, given: datetime | None) -> datetime:
+    now: datetime = given or await connection.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 def _end(match: re.Match[str]) -> datetime:

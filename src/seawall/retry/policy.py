@@ -63,6 +63,7 @@ class RetryOptions(TypedDict, total=False):
     by_error_type: Mapping[ErrorType, Overrides]
     throttled: Overrides | None
     budget: RetryBudget | str | None
+    cap: Callable[[int], int] | None
     wait: WaitObject | None
     stop: StopObject | None
     retry_exhausted: bool
@@ -126,6 +127,8 @@ class RetryPolicy:
         throttled: options that differ where the server said that it is asked too often (HTTP 429,
             gRPC RESOURCE_EXHAUSTED, AWS's throttling codes); before ``by_error_type``.
         budget: takes a token a retry, or the name of a process-wide one.
+        cap: asked at each failure: how many of that many retries are allowed just now. Must be
+            cheap and not raise.
         wait: a tenacity ``wait_*`` object, in place of ``strategy``.
         stop: a tenacity ``stop_*`` object, in place of ``max_retries``.
         retry_exhausted: retry also what an inner retry gave up on.
@@ -163,6 +166,7 @@ class RetryPolicy:
     by_error_type: Mapping[ErrorType, Overrides] = field(default_factory=dict, hash=False)
     throttled: Overrides | None = field(default=None, hash=False)
     budget: RetryBudget | str | None = None
+    cap: Callable[[int], int] | None = None
     wait: WaitObject | None = None
     stop: StopObject | None = None
     retry_exhausted: bool = False
@@ -223,7 +227,7 @@ class RetryPolicy:
         keep("has_hooks", any(getattr(self, name) is not None for name in _HOOKS))
         keep("tokens", _budget(self.budget))
         keep("looks_at_successes", self.tokens is not None or self.retry_if_result is not None)
-        keep("is_bounded", self.tokens is not None or self.deadline is not None)
+        keep("is_bounded", any(each is not None for each in (self.tokens, self.deadline, self.cap)))
         keep("tuned_variant", None)
         keep("variants", {})
         if self.by_error_type:
@@ -255,7 +259,7 @@ class RetryPolicy:
 
 
 def _refuse_what_cannot_be_called(policy: RetryPolicy) -> None:
-    for name in (*_HOOKS, "retry_if_result"):
+    for name in (*_HOOKS, "retry_if_result", "cap"):
         value = getattr(policy, name)
         if value is not None and (not callable(value) or is_async(value)):
             raise InvalidConfigError(f"{name}={value!r}: must be a plain function")

@@ -25,6 +25,7 @@ PRIVATE = {
 OWNERS = {
     ("schema_migrations", "INSERT"), ("quarantined_records", "DELETE"),
     ("quarantine_purges", "INSERT"), ("quarantine_purges", "UPDATE"),
+    ("runs", "DELETE"), ("circuit_breaker_transitions", "DELETE"),
 }  # fmt: skip
 
 

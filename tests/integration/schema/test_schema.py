@@ -9,7 +9,10 @@ import pytest
 
 from seawall.postgres import (
     action_store,
+    budget_alert_store,
+    budget_store,
     checkpoint_store,
+    health_store,
     lease,
     outbox_store,
     pattern_session,
@@ -21,6 +24,7 @@ from seawall.postgres import (
     step_session,
     step_store,
     tuning_store,
+    upkeep_store,
 )
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
@@ -37,6 +41,9 @@ TABLES = {
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs",
+    "workers",
+    "quarantine_counts", "learned_outcomes", "background_jobs", "error_budget_hours",
+    "error_budget_objectives", "error_budget_alerts", "error_budget_exhausted",
     "alerts", "alert_notifications", "alert_silences",
     "error_pattern_shapes", "error_pattern_counts", "error_pattern_workers",
     "failure_slots", "failure_changes",
@@ -103,6 +110,19 @@ SELECT 'p' || n % 200, 'f' || n, 'transient', now() FROM generate_series(1, 2000
 INSERT INTO seawall.retry_timings
 SELECT 'p' || n % 200, 'f' || n, 'transient', current_date, 0, 1, 2, 1
 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.workers
+    (worker_id, host, pid, pipeline_id, version, interval_seconds, status, readings, problems)
+SELECT 'w' || n, 'h', n, 'p', '0', 30, 'ok', '{}', '{}' FROM generate_series(1, 2000) n;
+INSERT INTO seawall.error_budget (pipeline_id, minute, good_runs)
+SELECT 'p' || n % 20, now() - n * interval '1 minute', 1 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_budget_hours (pipeline_id, hour, good_runs)
+SELECT 'p' || n % 20, now() - n * interval '1 hour', 1 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_budget_objectives (pipeline_id, sli, objective)
+SELECT 'p' || n, 'runs', 0.9 FROM generate_series(1, 2000) n;
+INSERT INTO seawall.error_budget_alerts (alert_id, pipeline_id, sli, state, severity, rule,
+    objective, long_burn_rate, short_burn_rate, bad, total, resolved_at, announced)
+SELECT gen_random_uuid(), 'p' || n, 'runs', 'resolved', 'page', 'r', 0.9, 9, 9, 9, 9, now(), true
+FROM generate_series(1, 2000) n;
 ANALYZE;
 """
 
@@ -182,6 +202,19 @@ PLANS = {
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
         "ORDER BY error_id DESC LIMIT 20",
         ("p7",), "_pipeline_id_error_id_idx",
+    ),
+    "sample of a worker": (
+        health_store._LEAVE, ("w7",), "workers_pkey",
+    ),
+    "transitions that are old": (
+        upkeep_store._OLD_TRANSITIONS, (KEY, 2000), "circuit_breaker_transitions_pkey",
+    ),
+    "status of an error budget": (
+        budget_store._MEASURE, ("p7", "runs", 86_400.0, [3600.0, 86_400.0]),
+        ("error_budget_pkey", "error_budget_hours_pkey", "error_budget_objectives_pkey"),
+    ),
+    "changes of alerts to be told": (
+        budget_alert_store._UNANNOUNCED, (), "error_budget_alerts_unannounced",
     ),
     "breakers of a run": (
         "SELECT * FROM {schema}.circuit_breaker_transitions WHERE run_id = $1",
