@@ -114,10 +114,7 @@ class FallbackUsed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackExhausted(Event):
-    """Neither the primary nor any of its ``fallbacks`` (how many were there) answered.
-
-    ``error_type`` is that of the primary's failure.
-    """
+    """Neither the primary, which failed by ``error_type``, nor any of its ``fallbacks`` answered."""
 
     operation: str
     fallbacks: int
@@ -351,18 +348,9 @@ class PatternSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryActionTaken(Event):
-    """A row of ``recovery_actions`` was written; retries and fallbacks have events of their own.
+    """A row of ``recovery_actions`` was written, or its outcome is known; see its columns.
 
-    Attributes:
-        action_id: its key.
-        action: what was done: ``resume``, ``breaker_opened``, ``tune``, ``escalate``, or what a
-            person named.
-        outcome: ``succeeded``, ``failed``, or None while nobody knows.
-        automatic: seawall did it by itself, under the hourly cap.
-        error_type: the recovery class that it answers, where there is one.
-        operation: the call, run or service that it is about.
-        pattern_id: the pattern that it answers, where there is one.
-        summary: what was done and why, in a sentence; secrets masked.
+    ``outcome`` is ``succeeded``, ``failed``, or None while nobody knows; ``summary`` is masked.
     """
 
     action_id: UUID

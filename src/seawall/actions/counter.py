@@ -111,6 +111,12 @@ class ActionCounter:
         self._rare, self._settled, self._runs = [], [], []
         return rare
 
+    def put_back_rare(
+        self, rare: list[Taken], settled: list[tuple[str, str]], runs: list[RunOutcome]
+    ) -> None:
+        """What could not be written; written twice, it is kept once."""
+        self._rare[:0], self._settled[:0], self._runs[:0] = rare, settled, runs
+
     def _recovered(self, event: RetrySucceeded) -> None:
         self.count(
             "retry",

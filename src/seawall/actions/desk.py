@@ -8,7 +8,7 @@ from uuid import UUID
 from seawall.actions.counter import ActionCounter, Identify
 from seawall.actions.knowledge import KnowledgeBase, Symptoms
 from seawall.actions.recommendation import Case, RecoveryAction, ranked, recommend, tallies_of
-from seawall.actions.store import ALL, ActionStore, KnownPattern, Taken
+from seawall.actions.store import ALL, ActionStore, KnownPattern, RunOutcome, Taken
 from seawall.classification import Classifier, ErrorType
 from seawall.classification.reading import text_of
 from seawall.clock import SYSTEM_CLOCK, Clock, uuid7
@@ -84,13 +84,12 @@ class ActionDesk:
 
     async def flush(self) -> None:
         """Write what was heard; nothing counted is lost where that fails."""
-        rare, settled, runs = self.counter.take_rare()
-        for taken in await self._store.write([self._masked(each) for each in rare]) if rare else ():
-            self._tell(taken)
-        for service, outcome in settled:
-            self._settled(await self._store.settle("breaker_opened", service, outcome))
-        for taken in await self._store.write(await self._store.resumed(runs)) if runs else ():
-            self._settled(taken)
+        heard = self.counter.take_rare()
+        try:
+            await self._write_rare(*heard)
+        except BaseException:
+            self.counter.put_back_rare(*heard)
+            raise
         deltas = self.counter.take()
         if not deltas:
             return
@@ -99,6 +98,16 @@ class ActionDesk:
         except BaseException:
             self.counter.put_back(deltas)
             raise
+
+    async def _write_rare(
+        self, rare: list[Taken], settled: list[tuple[str, str]], runs: list[RunOutcome]
+    ) -> None:
+        for taken in await self._store.write([self._masked(each) for each in rare]) if rare else ():
+            self._tell(taken)
+        for service, outcome in settled:
+            self._settled(await self._store.settle("breaker_opened", service, outcome))
+        for taken in await self._store.write(await self._store.resumed(runs)) if runs else ():
+            self._settled(taken)
 
     # -- recording ---------------------------------------------------------------------------
 

@@ -1,21 +1,26 @@
 """Recommendations are ranked by what surely worked; nothing is recommended that doesn't help."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seawall.actions import ActionDesk
 from seawall.actions.counter import ActionCounter
 from seawall.actions.knowledge import KnowledgeBase, Symptoms
 from seawall.actions.recommendation import Case, ranked, recommend, tallies_of
 from seawall.actions.store import ALL, Counted
-from seawall.classification import ErrorType
+from seawall.classification import Classifier, ErrorType
 from seawall.events import (
     BatchCommitted,
+    BreakerTransition,
+    EventBus,
     FallbackExhausted,
     FallbackUsed,
     RetryExhausted,
     RetrySucceeded,
     StepEnded,
 )
+from seawall.masking import default_masker
 
 TRANSIENT = ErrorType.TRANSIENT
 
@@ -195,3 +200,57 @@ def test_counter_is_bounded_and_keeps_what_could_not_be_written():
     assert counter.dropped == 0
     counter.put_back(deltas)
     assert sum(each.succeeded for each in counter.take()) == 1400
+
+
+class Refusing:
+    """A store that takes nothing the first time."""
+
+    def __init__(self):
+        self.refuses, self.written = True, []
+
+    async def write(self, taken):
+        if self.refuses:
+            raise ConnectionError("away")
+        self.written += taken
+        return list(taken)
+
+    async def settle(self, *_):
+        return None
+
+    async def add(self, deltas):
+        self.written += deltas
+
+
+async def test_desk_loses_nothing_where_the_database_is_away():
+    store = Refusing()
+    desk = ActionDesk(
+        store,
+        bus=EventBus(),
+        classifier=Classifier(),
+        masker=default_masker,
+        knowledge=KnowledgeBase(),
+        identify=lambda *_: None,
+        catch_up=None,
+        pipeline_id="p",
+        hourly_cap=1,
+    )
+    desk.hear(retried(2))
+    desk.hear(
+        BreakerTransition(
+            service_name="s",
+            from_state="closed",
+            to_state="open",
+            epoch=1,
+            reason="password=hunter2",
+        )
+    )
+    with pytest.raises(ConnectionError):
+        await desk.flush()
+    store.refuses = False
+    await desk.flush()
+    (opened, *deltas) = store.written
+    assert (opened.action, opened.operation, opened.pipeline_id) == ("breaker_opened", "s", "p")
+    assert "hunter2" not in opened.summary
+    assert len(deltas) == 2
+    await desk.flush()
+    assert len(store.written) == 3
