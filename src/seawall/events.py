@@ -114,7 +114,7 @@ class FallbackUsed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackExhausted(Event):
-    """Neither the primary, which failed by ``error_type``, nor any of its ``fallbacks`` answered."""
+    """Neither the primary, which failed by ``error_type``, nor one of ``fallbacks`` answered."""
 
     operation: str
     fallbacks: int
