@@ -51,13 +51,18 @@ class RetrySucceeded(Event):
     """An operation succeeded at attempt ``attempt`` (2 or later).
 
     ``fingerprints`` are those of the failures before that no table decides over, each once; none
-    where nobody learns from outcomes.
+    where nobody learns from outcomes. ``waits`` are the seconds waited before each retry (the first
+    32); the error's fields are those of the last failure, as in ``RetryScheduled``.
     """
 
     operation: str
     attempt: int
     elapsed_seconds: float
     fingerprints: tuple[Fingerprint, ...] = ()
+    waits: tuple[float, ...] = ()
+    error_type: str = "unknown"
+    message: str = ""
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,8 @@ class RetryExhausted(Event):
     """An operation's last exception was given to its caller; ``stop_reason`` says why.
 
     ``fingerprints`` as in ``RetrySucceeded``; ``same_failure`` says that every attempt failed with
-    the one there is. ``stack`` and ``counted`` as in ``RetryScheduled``.
+    the one there is. ``stack`` and ``counted`` as in ``RetryScheduled``, ``waits`` as in
+    ``RetrySucceeded``.
     """
 
     operation: str
@@ -79,6 +85,7 @@ class RetryExhausted(Event):
     same_failure: bool = False
     stack: str | None = None
     counted: bool = False
+    waits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +101,24 @@ class BreakerTransition(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackUsed(Event):
-    """``position`` (1 is the first fallback) answered in place of the primary."""
+    """``position`` (1 is the first fallback) answered in place of the primary.
+
+    ``error_type`` is that of the primary's failure.
+    """
 
     operation: str
     fallback: str
     position: int
+    error_type: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackExhausted(Event):
+    """Neither the primary, which failed by ``error_type``, nor one of ``fallbacks`` answered."""
+
+    operation: str
+    fallbacks: int
+    error_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +364,23 @@ class PatternSeen(Event):
     error_message_pattern: str
     error_type: str
     frequency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryActionTaken(Event):
+    """A row of ``recovery_actions`` was written, or its outcome is known; see its columns.
+
+    ``outcome`` is ``succeeded``, ``failed``, or None while nobody knows; ``summary`` is masked.
+    """
+
+    action_id: UUID
+    action: str
+    outcome: str | None
+    automatic: bool
+    error_type: str | None
+    operation: str | None
+    pattern_id: str | None
+    summary: str
 
 
 Listener = Callable[[Event], object]
