@@ -59,7 +59,7 @@ from seawall.tuning import Tuner
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 _COUNTS_SECONDS = 5.0  # and for counts, which are worth less
 
-# So many records are worth a transaction of their own: encoded while the server takes those before.
+# So many records are worth a transaction of their own.
 _MANY = 500
 
 # Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
@@ -252,7 +252,7 @@ class Services:
 
     @property
     def outage(self) -> OutageJournal:
-        """The journal for outages; an error where the config wants none."""
+        """The journal; an error where the config wants none."""
         outage = self._opened()._outage  # noqa: SLF001 - this very object
         if outage is None:
             raise InvalidConfigError("journal_max_bytes=0: there is no journal")
