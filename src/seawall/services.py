@@ -12,7 +12,6 @@ import anyio
 from seawall.alerts.receiver import Receivers
 from seawall.analytics import Analytics
 from seawall.budget.guard import BudgetGuard
-from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
 from seawall.circuitbreaker.fleet import BreakerFleet
@@ -44,10 +43,10 @@ from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.slice_store import PostgresSliceStore
 from seawall.postgres.step_store import PostgresStepStore
 from seawall.quarantine import codec
-from seawall.quarantine.bulk import records_of
 from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Processor, check_processor
 from seawall.quarantine_desk import QuarantineDesk, worker_name
+from seawall.quarantine_log import QuarantineLog
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
@@ -58,9 +57,6 @@ from seawall.tuning import Tuner
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 _COUNTS_SECONDS = 5.0  # and for counts, which are worth less
-
-# So many records are worth a transaction of their own.
-_MANY = 500
 
 # Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
 _inherited: list[object] = []
@@ -128,6 +124,14 @@ class Services:
             classifier=self._classifier,
             lease_seconds=self._config.lease_seconds,
             form=self.form,
+        )
+        self._quarantine_log = QuarantineLog(
+            self._recorder,
+            self._desk,
+            self._outage,
+            form=self.form,
+            bus=self._bus,
+            masker=self.form.masker,
         )
         self._payloads = PostgresPayloadStore(self.database, self.form)
         self.parking = ParkingLot(
@@ -365,26 +369,8 @@ class Services:
         positions: Sequence[Any] | None,
     ) -> UUID:
         """Write one row of ``quarantined_records`` for each record; committed on return."""
-        self._opened()
-        scope = self._scope(run_id, step)
-        records = records_of(bad_data)
-        quarantine_id = uuid7()
-        rows = quarantine_store.rows(
-            scope.pipeline_id or self._pipeline_id,
-            StepKey(run_id, scope.step or ""),
-            None,
-            [Rejection(index=i, reason=reason, reasons=(reason,)) for i in range(len(records))],
-            records,
-            positions if positions is not None else [None] * len(records),
-            error_type=error_type.value,
-            quarantine_id=quarantine_id,
-            form=self.form,
-        )
-        if len(records) >= _MANY:
-            await self._desk.set_aside(rows)
-        else:
-            await self._recorder.put(list(quarantine_store.tabled(rows)))
-        return quarantine_id
+        log = self._opened()._quarantine_log  # noqa: SLF001 - this very object
+        return await log.put(self._scope(run_id, step), bad_data, reason, error_type, positions)
 
     async def system_health(self) -> SystemHealth:
         """This worker's health; the fleet's too where this is started."""

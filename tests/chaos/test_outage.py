@@ -102,7 +102,7 @@ async def cut_off(database_dsn, tmp_path):
     async with Proxy(target_of(database_dsn)) as proxy:
         config = {
             "journal_folder": tmp_path / "journal", "journal_after": 0.2, "connect_timeout": 0.5,
-            "journal_max_bytes": 20_000,
+            "journal_max_bytes": 400_000,
         }  # fmt: skip
         manager = ErrorRecoveryManager(through(database_dsn, proxy.port), config=config)
         async with manager:
@@ -129,6 +129,7 @@ async def test_outage_rows_come_back_in_order_with_their_records(cut_off, databa
     begin(proxy)
     ids = [await manager.log_error_details("r", ValueError(f"error {n}")) for n in range(5)]
     quarantine_id = await manager.quarantine_bad_records("r", [{"n": 1}, {"n": 2}], "why")
+    many = await manager.quarantine_bad_records("r", list(range(600)), "many")
     assert [type(event) for event in told if isinstance(event, JournalOpened)] == [JournalOpened]
     (path,) = (tmp_path / "journal").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -143,6 +144,8 @@ async def test_outage_rows_come_back_in_order_with_their_records(cut_off, databa
         quarantine_id,
     )
     assert len(records) == 2
+    count = "SELECT count(*) FROM seawall.quarantined_records WHERE quarantine_id = $1"
+    assert await connection.fetchval(count, many) == 600
     assert [*path.parent.iterdir()] == []
     again = await manager.log_error_details("r", ValueError("after it"))
     assert await connection.fetchval(
@@ -158,7 +161,7 @@ async def test_outage_at_the_bound_callers_are_told(cut_off):
     kept = 0
     with pytest.raises(JournalFullError, match="journal_max_bytes"):
         for n in range(1000):
-            await manager.log_error_details("r", ValueError(f"error {n} " + "x" * 500))
+            await manager.log_error_details("r", ValueError(f"error {n} " + "x" * 10_000))
             kept += 1
     assert kept > 5
 

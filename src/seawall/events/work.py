@@ -1,6 +1,7 @@
 """What runs, steps and batches report."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from seawall.events.event import Event
 
@@ -94,3 +95,13 @@ class RunStuck(Event):
     stalled_seconds: float
     step: str | None
     workers: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsQuarantined(Event):
+    """A call has set ``count`` records aside; ``BatchCommitted.skip_count`` counts a batch's."""
+
+    quarantine_id: UUID
+    count: int
+    reason: str
+    error_type: str

@@ -1,6 +1,6 @@
 """What every part of the front door needs: the services and the defaults."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
@@ -8,7 +8,8 @@ from seawall.budget.guard import BudgetGuard
 from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
-from seawall.events import EventBus
+from seawall.events import Event, EventBus
+from seawall.events.queued import Subscription, Subscriptions
 from seawall.parking import ParkingLot
 from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
@@ -38,6 +39,7 @@ class Base:
         self.config = RecoveryConfig.of(config)
         self.pipeline_id = pipeline_id
         self.bus = EventBus()
+        self._subscriptions = Subscriptions(self.bus)
         # One of its own: what retries show at one site is no business of another manager.
         self.classifier = classifier or Classifier()
         self._tuner = Tuner(pipeline_id, is_on=self.config.auto_tuning == "act")
@@ -76,6 +78,7 @@ class Base:
     async def aclose(self) -> None:
         """Write what waits and close what was opened."""
         await self._services.aclose()
+        await self._subscriptions.flush()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -97,6 +100,27 @@ class Base:
     def parking(self) -> ParkingLot:
         """Calls put aside in the database until their service can take them."""
         return self._services.parking
+
+    def subscribe(
+        self, listener: Callable[[Event], object], *, queued: bool = False, bound: int = 10_000
+    ) -> Subscription:
+        """Let ``listener`` hear every event of this manager's parts (``seawall.events``).
+
+        It runs in the emitter's task, so that a slow one delays what it listens to; one that raises
+        is logged and harms nobody. ``queued=True`` gives it a thread of its own.
+
+        Args:
+            listener: called with each event; a plain function.
+            queued: hear by a bounded queue, in a thread; it may block then.
+            bound: events that may wait in the queue; more are dropped, and counted.
+
+        Returns:
+            What ends it when it is called; its ``dropped`` tells how many were.
+
+        Raises:
+            InvalidConfigError: it is no plain function, or the bound is none.
+        """
+        return self._subscriptions.add(listener, queued=queued, bound=bound)
 
     def _breaker(self, service_name: str, options: Mapping[str, Any]) -> CircuitBreaker:
         return self._breakers.get(service_name, **options)
