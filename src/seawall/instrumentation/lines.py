@@ -200,5 +200,7 @@ def extras(event: Event, clean: Callable[[str], str]) -> dict[str, Any]:
             value = str(value)
         elif isinstance(value, str):
             value = clean(value)
-        found[_RENAMED.get(field.name, field.name)] = value
+        name = _RENAMED.get(field.name, field.name)
+        if value is not None or name not in found:
+            found[name] = value
     return found
