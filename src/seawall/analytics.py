@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import anyio
+
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
 from seawall.analysis import Analyst, FailureCounter
@@ -153,7 +155,16 @@ class Analytics:
             await service.start()
 
     async def aclose(self) -> None:
-        for service in (self.jobs, *reversed(self._services)):
-            await service.aclose()
+        """End in order; with the database out of reach, after some seconds.
+
+        All at once, since each waits for the database by itself; the alerts last, since the others'
+        last turns may be what they tell of.
+        """
+        await self.jobs.aclose()
+        async with anyio.create_task_group() as tasks:
+            for service in self._services:
+                if service is not self.alerts:
+                    tasks.start_soon(service.aclose)
+        await self.alerts.aclose()
         for unsubscribe in self._unsubscribe:
             unsubscribe()

@@ -11,7 +11,7 @@ from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock
 _logger = logging.getLogger("seawall.service")
 
 _FIRST_SECONDS = 5.0  # how long starting waits for a first turn
-_LAST_SECONDS = 10.0  # how long the last turn may take
+_LAST_SECONDS = 5.0  # how long the last turn may take
 
 
 class Service(Protocol):

@@ -54,6 +54,7 @@ from seawall.step_ends import StepEnds
 from seawall.steps import Steps
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
+_COUNTS_SECONDS = 5.0  # and for counts, which are worth less
 
 # So many records are worth a transaction of their own: encoded while the server takes those before.
 _MANY = 500
@@ -218,7 +219,7 @@ class Services:
         self._stop_hearing()
         self._classifier.outcomes = None
         await self._learning.stop()
-        with anyio.move_on_after(_CLOSE_SECONDS):
+        with anyio.move_on_after(_COUNTS_SECONDS):
             await self._learner.flush()
 
     def _opened(self) -> "Services":

@@ -90,6 +90,17 @@ def test_cli_shows_runs_errors_and_patterns(filled):
     assert as_json(filled, "patterns", "list", "--status", "resolved")
 
 
+def test_cli_shows_budget_and_health(filled):
+    shown = call(filled, "budget", "nightly", "--days", "1")
+    assert "0% left" in shown
+    found = as_json(filled, "budget", "nightly", "--objective", "0.4")
+    assert (found["status"]["good"], found["status"]["bad"]) == (1, 1)
+    assert found["status"]["objective"] == 0.4
+    assert found["status"]["budget_exceeded"] is False
+    assert "disk" in call(filled, "health")
+    assert as_json(filled, "health")["readings"]
+
+
 def test_cli_mends_quarantined_records(filled, tmp_path):
     listed = as_json(filled, "quarantine", "list")
     assert [record["position"] for record in listed] == [3, 5]

@@ -13,6 +13,7 @@ from seawall.events import (
     FailureRateChanged,
     HealthChanged,
     LeaseLost,
+    PatternSeen,
     RunAbandoned,
     RunEnded,
     RunStuck,
@@ -191,6 +192,22 @@ def error_budget(event: BudgetAlert) -> Signal:
     )
 
 
+def pattern_seen(event: PatternSeen) -> Signal:
+    """A kind of error that nobody has seen before, or one that was taken for mended."""
+    returned = event.kind == "regression"
+    return Signal(
+        key=f"pattern_{event.kind}:{event.pattern_id}",
+        rule=f"pattern_{event.kind}",
+        severity=Severity.WARNING if returned else Severity.INFO,
+        title="A resolved error is back" if returned else "A new kind of error",
+        message=f"{event.error_message_pattern} ({event.error_type}). "
+        f"See `seawall patterns list`, pattern {event.pattern_id}.",
+        pipeline_id=event.scope.pipeline_id,
+        labels={"pattern_id": event.pattern_id, "error_type": event.error_type},
+        quiet_seconds=_DAY,
+    )
+
+
 RULES: Mapping[type[Event], Rule] = {
     BreakerTransition: breaker_opened,
     RunEnded: run_failed,
@@ -201,4 +218,5 @@ RULES: Mapping[type[Event], Rule] = {
     HealthChanged: health_changed,
     BudgetAlert: error_budget,
     FailureRateChanged: failure_rate,
+    PatternSeen: pattern_seen,
 }

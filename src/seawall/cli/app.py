@@ -13,9 +13,11 @@ from seawall._version import __version__
 from seawall.cli import breakers, checkpoints, deploy, patterns, quarantine, server
 from seawall.cli.alerts import app as alerts
 from seawall.cli.audit import audit
+from seawall.cli.budget import budget
 from seawall.cli.demo_command import demo
 from seawall.cli.doctor import doctor
 from seawall.cli.errors import errors
+from seawall.cli.health import health
 from seawall.cli.runs import runs
 from seawall.cli.status import status
 
@@ -45,8 +47,8 @@ def main(
 
 
 for command in (
-    demo, doctor, status, runs, errors, audit, deploy.migrate, deploy.prune, deploy.schema,
-    deploy.roles,
+    demo, doctor, status, runs, errors, budget, health, audit, deploy.migrate, deploy.prune,
+    deploy.schema, deploy.roles,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(patterns.app, name="patterns")

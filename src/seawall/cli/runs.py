@@ -58,12 +58,14 @@ def _one(run_id: str, dsn: Any, folder: Any, schema: str, *, as_json: bool) -> N
     if found is None:
         fail(f"there is no run {run_id!r}: `seawall runs` lists them", 1)
 
+    found["worker"] = None if found["host"] is None else f"{found['host']}:{found['pid']}"
+
     def show(console: Any) -> None:
         fields(
             console, f"Run {run_id}",
             [(name.replace("_", " "), found[name]) for name in (
                 "pipeline_id", "status", "started_at", "ended_at", "seconds", "start_count",
-                "release", "host", "pid", "error_type", "error_message",
+                "release", "worker", "error_type", "error_message",
             )],
         )  # fmt: skip
         positions = [

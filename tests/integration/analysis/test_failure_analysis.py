@@ -240,7 +240,7 @@ async def test_disk_quarantine_and_budget_are_looked_ahead_on(store, connection)
 
 
 @pytest.mark.timeout(60)
-async def test_queries_take_at_most_50_ms_whatever_the_number_of_errors(store, connection):
+async def test_queries_cost_the_same_whatever_the_number_of_errors(store, connection):
     """Three pipelines with a month of ten values each; counts of 10 thousand or 10 million."""
     medians = {}
     for failures in (1, 3000):
@@ -262,7 +262,8 @@ async def test_queries_take_at_most_50_ms_whatever_the_number_of_errors(store, c
                 await call()
                 times.append(time.perf_counter() - start)
             medians[name, failures] = sorted(times)[2] * 1e3
-    assert max(medians.values()) < 150  # 50 on an idle machine; the tests share two cores
+    for name in ("series", "values", "failing"):
+        assert medians[name, 3000] < 4 * medians[name, 1] + 5  # of 3,000 times as many
 
 
 async def test_plans_read_the_pipelines_own_rows(store, connection):
