@@ -196,6 +196,8 @@ class BatchTransaction:
 
 def batch_span(owner: BatchOwner, batch: BatchContent, attempt: int) -> OpenSpan | None:
     """The span of one attempt at a batch, where somebody traces."""
+    if owner.bus.tracer is None:
+        return None
     return open_span(
         owner.bus,
         "batch",

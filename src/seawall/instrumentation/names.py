@@ -4,14 +4,14 @@ from seawall.instrumentation.metric import OPEN, Metric
 
 OTHER = "other"
 _LONGEST = 200  # characters
-_MOST_SETS = 2_000  # of one metric
+_MOST_SETS = 1_000  # of one metric
 
 
 class Names:
     """Bounds what users' names may grow to. May be shared between threads.
 
     Args:
-        most: values that a label may have; further ones are ``other``. After 2,000 sets of labels
+        most: values that a label may have; further ones are ``other``. After 1,000 sets of labels
             of one metric, all users' names in further ones are.
     """
 

@@ -118,7 +118,7 @@ def test_sets_of_labels_are_bounded_too():
         names.of(STEPS, (f"p{one}", f"s{two}", kind.value))
         for one in range(100) for two in range(100) for kind in ErrorType
     }  # fmt: skip
-    assert len(shown) <= 2_000 + len(ErrorType)
+    assert len(shown) <= 1_000 + len(ErrorType)
     assert ("other", "other", "data") in shown
     assert Names().of(STEPS, ("p", "s", None)) == ("p", "s", "")
 
