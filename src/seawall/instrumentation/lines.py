@@ -182,15 +182,26 @@ _RENAMED = {"message": "error_message"}
 _LEFT_OUT = ("scope", "fingerprints", "same_failure", "counted")
 
 
+# Whatever could begin a line, or steer a terminal.
+_WRITTEN_OUT = {
+    place: f"\\x{place:02x}" for place in (*range(32), *range(127, 160)) if place not in (9, 10, 13)
+} | {9: "\\t", 10: "\\n", 13: "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+def one_line(text: str) -> str:
+    """The text with its control characters written out, so that it can't forge a line."""
+    return text if text.isprintable() else text.translate(_WRITTEN_OUT)
+
+
 def extras(event: Event, clean: Callable[[str], str]) -> dict[str, Any]:
     """The event's fields and scope as a log record's extras; ``clean`` is for every text."""
     scope = event.scope
     found: dict[str, Any] = {
         "event_type": type(event).__name__,
-        "pipeline_id": scope.pipeline_id,
-        "run_id": scope.run_id,
-        "step": scope.step,
-        "release": scope.release,
+        "pipeline_id": scope.pipeline_id and one_line(scope.pipeline_id),
+        "run_id": scope.run_id and one_line(scope.run_id),
+        "step": scope.step and one_line(scope.step),
+        "release": scope.release and one_line(scope.release),
     }
     for field in fields(event):
         if field.name in _LEFT_OUT:

@@ -6,13 +6,11 @@ from typing import Any
 
 from seawall.config import Range
 from seawall.events import Event
-from seawall.instrumentation.lines import LINES, Line, extras
+from seawall.instrumentation.lines import LINES, Line, extras, one_line
 from seawall.instrumentation.storm import Storm, Suppressed
 from seawall.manager import ErrorRecoveryManager
 from seawall.quarantine.payload import PayloadForm
 from seawall.text import recordable
-
-_PLAIN = str.maketrans({"\n": "\\n", "\r": "\\r", "\x1b": "\\x1b", "\x85": "\\x85"})
 
 
 def log_events(manager: ErrorRecoveryManager, *, most_per_minute: int = 10) -> Callable[[], None]:
@@ -86,7 +84,7 @@ class _Writer:
         )
 
     def _clean(self, text: str) -> str:
-        return recordable(text, self._masker).translate(_PLAIN)
+        return one_line(recordable(text, self._masker))
 
 
 def _key(line: Line, event: Event) -> tuple[str, ...]:

@@ -17,10 +17,10 @@ from seawall.events import (
     RetryScheduled,
     RunEnded,
 )
-from seawall.instrumentation.lines import LINES
+from seawall.instrumentation.lines import LINES, one_line
 from seawall.instrumentation.logs import log_events
 from seawall.instrumentation.storm import Storm
-from seawall.scope import NO_SCOPE
+from seawall.scope import NO_SCOPE, Scope
 from support.every_event import KINDS, event_of
 
 
@@ -78,6 +78,17 @@ def test_secrets_are_masked_and_a_line_is_one_line(manager, logged):
     assert "forged" in record.error_message
 
 
+def test_no_name_can_forge_a_line(manager, logged):
+    log_events(manager)
+    scope = Scope("p\n1", "r\r\n2", "s\x853", "v\u20284")
+    for kind in KINDS:
+        manager.bus.emit(event_of(kind, scope=scope))
+    for record in logged.records:
+        text = record.getMessage() + f"{record.pipeline_id}{record.run_id}{record.release}"
+        assert len(text.splitlines()) == 1
+    assert one_line("Zürich, 東京\t1") == "Zürich, 東京\\t1"
+
+
 @pytest.mark.parametrize(
     ("event", "level"),
     [
@@ -128,6 +139,21 @@ def test_the_count_comes_when_the_minute_is_over():
     assert storm.admits(("a",), 20)
     storm.close()
     assert len(told) == 1
+
+
+async def test_the_count_comes_by_itself_where_nothing_else_happens(clock):
+    told = []
+    storm = Storm(2, told.append, clock)
+    for _ in range(5):
+        storm.admits(("a",), 20)
+    await clock.sleep(59)
+    assert told == []
+    await clock.sleep(2)
+    assert [each.count for each in told] == [3]
+    for _ in range(5):
+        storm.admits(("b",), 20)
+    await clock.sleep(61)
+    assert [each.key for each in told] == [("a",), ("b",)]
 
 
 def test_keys_of_a_storm_are_bounded():
