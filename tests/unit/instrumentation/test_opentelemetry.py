@@ -1,5 +1,7 @@
 """OpenTelemetry: metrics by the table, exceptions once, attempts as spans."""
 
+import asyncio
+
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
@@ -144,6 +146,8 @@ async def test_attempts_of_a_call_that_failed_are_spans(manager, seen):
         nonlocal calls
         calls += 1
         with seen.tracer.start_as_current_span("inside"):
+            if calls == 2:
+                await asyncio.sleep(0.05)
             if calls < 3:
                 raise ConnectionError("no route")
 
@@ -158,6 +162,7 @@ async def test_attempts_of_a_call_that_failed_are_spans(manager, seen):
     assert {span.parent.span_id for span in attempts} == {around}
     first, second, third = attempts
     assert 0.04e9 < second.start_time - first.end_time < 0.2e9
+    assert 0.04e9 < second.end_time - second.start_time < 0.2e9
     assert second.end_time <= third.start_time <= third.end_time
     inside = [span for span in seen.spans if span.name == "inside"]
     assert {span.parent.span_id for span in inside} == {around}

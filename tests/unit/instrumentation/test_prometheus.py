@@ -128,11 +128,25 @@ def test_managers_share_a_registry_and_leave_it_as_it_was(manager, registry):
     instrument(manager, registry)()
 
 
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_breaker_that_is_open_in_one_manager_is_shown_as_open(manager, registry, first):
+    other = ErrorRecoveryManager("postgresql://nobody@localhost/nothing", pipeline_id="q")
+    for each in (manager, other):
+        instrument(each, registry)
+        each.circuit_breaker("api", failure_threshold=1)
+    with pytest.raises(ConnectionError):
+        await (manager if first else other).circuit_breaker("api").call(fail)
+    labels = {"service": "api", "state": "open"}
+    assert registry.get_sample_value("seawall_circuit_breaker_state", labels) == 1
+
+
 def test_names_that_are_taken_are_told_and_nothing_is_left_behind(manager, registry):
-    Counter("seawall_hedges", "Somebody else's.", registry=registry)
+    other = Counter("seawall_hedges", "Somebody else's.", registry=registry)
     with pytest.raises(ValueError, match="seawall_hedges"):
         instrument(manager, registry)
     assert {sample.name.removesuffix("_created") for sample in has_samples(registry)} == {
         "seawall_hedges_total", "seawall_hedges"
     }  # fmt: skip
     assert manager.bus.listeners == ()
+    registry.unregister(other)
+    instrument(manager, registry)()
