@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from seawall.errors import ErrorBudgetExhaustedError as ErrorBudgetExhaustedError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import InvalidRecordError as InvalidRecordError
+    from seawall.errors import JournalFullError as JournalFullError
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
@@ -132,7 +133,8 @@ _HOMES = {
     "errors": "AlertDeliveryError AttemptTimeoutError BulkheadFullError CheckpointError "
     "CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "ErrorBudgetExhaustedError InvalidConfigError InvalidRecordError MigrationError "
+    "ErrorBudgetExhaustedError InvalidConfigError InvalidRecordError JournalFullError "
+    "MigrationError "
     "MissingProcessorError MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "

@@ -73,6 +73,8 @@ _RANGES = {
     "health_retention_days": Range(float, 0, 36_500),
     "history_retention_days": Range(float, 0, 36_500),
     "run_retention_days": Range(float, 0, 36_500),
+    "journal_after": Range(float, low_open=True),
+    "journal_max_bytes": Range(int),
     "budget_window_days": Range(float, 0, 400, low_open=True),
     "budget_check_seconds": Range(float, low_open=True),
 }
@@ -137,6 +139,11 @@ class RecoveryConfig:
             are kept; 0 for good.
         run_retention_days: how long after its last sign of life a run is kept, with its positions;
             0 for good. A run that was deleted begins at the start when it is begun again.
+        journal_after: seconds that a durable row waits for PostgreSQL before it goes to the journal
+            on this machine's disk.
+        journal_folder: where that is; None: the user's data folder, a folder for each database.
+        journal_max_bytes: of all that waits in it; 0: no journal, durable rows raise while
+            PostgreSQL can't be reached. At the bound they raise ``JournalFullError``.
         policies: named policies as plain values; see ``PolicyRegistry.configure``.
 
         budget_objective: share (between 0 and 1) of good runs, and of good rows, that a pipeline
@@ -197,6 +204,9 @@ class RecoveryConfig:
     health_retention_days: float = 14
     history_retention_days: float = 90
     run_retention_days: float = 0
+    journal_after: float = 1.0
+    journal_folder: str | os.PathLike[str] | None = None
+    journal_max_bytes: int = 2**28
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     budget_objective: float = 0.99
     budget_objectives: Mapping[str, float] = field(default_factory=dict)
@@ -214,6 +224,10 @@ class RecoveryConfig:
             )
         if self.listen_dsn is not None and not isinstance(self.listen_dsn, str):
             raise InvalidConfigError(f"listen_dsn={self.listen_dsn!r}: must be a DSN or None")
+        if self.journal_folder is not None and not _is_path(self.journal_folder):
+            raise InvalidConfigError(
+                f"journal_folder={self.journal_folder!r}: must be a folder, or None"
+            )
         if not isinstance(self.policies, Mapping):
             raise InvalidConfigError(
                 f"policies={self.policies!r}: must be a mapping of names to policies"

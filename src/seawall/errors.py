@@ -230,6 +230,13 @@ class SinkError(SeawallError):
     """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
 
 
+class JournalFullError(SeawallError):
+    """Raised when a durable row could go neither to PostgreSQL nor to the journal: it has no room.
+
+    Says where the journal is and what its bound is; nothing was written.
+    """
+
+
 class AlertDeliveryError(SeawallError):
     """Raised when a receiver didn't take a notification; it is tried again later."""
 

@@ -307,6 +307,26 @@ class ErrorLogged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalOpened(Event):
+    """PostgreSQL can't be reached: durable rows go to the journal in ``folder`` from now on."""
+
+    host: str
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalReplayed(Event):
+    """The journal's rows are in the database; ``refused`` and ``damaged_bytes`` are set aside."""
+
+    host: str
+    folder: str
+    rows: int
+    refused: int
+    damaged_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatternSeen(Event):
     """An error pattern was seen for the first time in the fleet, or after it had been resolved.
 

@@ -21,10 +21,11 @@ from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
 from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_log import ErrorLog
-from seawall.errors import NotStartedError
+from seawall.errors import InvalidConfigError, NotStartedError
 from seawall.events import EventBus
 from seawall.health import Reading, SystemHealth
 from seawall.learning import OutcomeLearner
+from seawall.outage import OutageJournal
 from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
@@ -32,6 +33,7 @@ from seawall.parking import ParkingLot
 from seawall.postgres import audit, health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
+from seawall.postgres.identity import identity_of
 from seawall.postgres.listener import Listener
 from seawall.postgres.outbox_store import PostgresOutboxStore
 from seawall.postgres.outcome_store import PostgresOutcomeStore
@@ -107,8 +109,13 @@ class Services:
             pieces.TABLE: pieces.COLUMNS,
             health_store.TABLE: health_store.COLUMNS,
         }
+        records = PostgresRecordStore(self.database, columns)
+        self._outage = OutageJournal.of(records, self._config, self._bus)
         self._recorder = Recorder(
-            PostgresRecordStore(self.database, columns), masker=self.form.masker
+            records,
+            outage=self._outage,
+            patience=self._config.journal_after,
+            masker=self.form.masker,
         )
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
@@ -171,6 +178,8 @@ class Services:
         """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
         if self._pid != os.getpid():
             _inherited.append((self.database, self._writer, self._fleet))
+            if self._outage is not None:
+                self._outage.leave_to_parent()
             self._stop_hearing()  # the parent's learner would gather here what nobody writes
             self._users, self._pid = 0, os.getpid()
             self._prepare()
@@ -180,6 +189,8 @@ class Services:
             return
         await self.database.start()
         self._loop = asyncio.get_running_loop()
+        if self._outage is not None:
+            await self._outage.start(await identity_of(self.database))
         self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
         self._unsubscribe = self._bus.subscribe(self._recorder.hear)
         self._stop_hearing = self._bus.subscribe(self._learner.hear)
@@ -210,6 +221,8 @@ class Services:
             with anyio.move_on_after(_CLOSE_SECONDS):
                 await self._recorder.flush()
             await writer.stop()
+            if self._outage is not None:
+                await self._outage.aclose()
             await self.checkpoints.aclose()
             await self.database.aclose()
         self._prepare()
@@ -233,6 +246,14 @@ class Services:
                 "the manager was started in another event loop: make one manager for each loop"
             )
         return self
+
+    @property
+    def outage(self) -> OutageJournal:
+        """The journal for outages; an error where the config wants none."""
+        outage = self._opened()._outage  # noqa: SLF001 - this very object
+        if outage is None:
+            raise InvalidConfigError("journal_max_bytes=0: there is no journal")
+        return outage
 
     @property
     def payloads(self) -> PostgresPayloadStore:

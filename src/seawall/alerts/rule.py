@@ -12,6 +12,8 @@ from seawall.events import (
     Event,
     FailureRateChanged,
     HealthChanged,
+    JournalOpened,
+    JournalReplayed,
     LeaseLost,
     PatternSeen,
     RunAbandoned,
@@ -208,6 +210,21 @@ def pattern_seen(event: PatternSeen) -> Signal:
     )
 
 
+def journal(event: JournalOpened | JournalReplayed) -> Signal:
+    """Rows wait on a worker's disk, until they are in the database."""
+    return Signal(
+        key=f"journal:{event.host}:{event.folder}",
+        rule="journal",
+        firing=isinstance(event, JournalOpened),
+        severity=Severity.WARNING,
+        title=f"{event.host} could not reach PostgreSQL",
+        message=f"Errors and quarantined records went to the journal in {event.folder}, and are "
+        "brought to the database by themselves. Look at the server and the way to it; while rows "
+        "wait, that folder must not be lost.",
+        labels={"host": event.host},
+    )
+
+
 RULES: Mapping[type[Event], Rule] = {
     BreakerTransition: breaker_opened,
     RunEnded: run_failed,
@@ -219,4 +236,6 @@ RULES: Mapping[type[Event], Rule] = {
     BudgetAlert: error_budget,
     FailureRateChanged: failure_rate,
     PatternSeen: pattern_seen,
+    JournalOpened: journal,
+    JournalReplayed: journal,
 }

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seawall._version import __version__
-from seawall.cli import breakers, checkpoints, deploy, patterns, quarantine, server
+from seawall.cli import breakers, checkpoints, deploy, journal, patterns, quarantine, server
 from seawall.cli.alerts import app as alerts
 from seawall.cli.audit import audit
 from seawall.cli.budget import budget
@@ -56,4 +56,5 @@ app.add_typer(breakers.app, name="breakers")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(alerts, name="alerts")
+app.add_typer(journal.app, name="journal")
 app.add_typer(server.app, name="server")

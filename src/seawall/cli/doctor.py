@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from seawall.cli.common import AsJson, Dsn, Folder, Schema, dsn_of, emit, run
+from seawall.cli.journal import waiting
 from seawall.clock import utc_now
 from seawall.config import RecoveryConfig
 from seawall.errors import SeawallError
@@ -99,7 +100,12 @@ async def _examine(dsn: str | None, folder: Any, schema: str) -> list[Finding]:
                 Finding("version", "ok", f"PostgreSQL {version}"),
                 await _migrations(connection, schema),
             ]
-            checks: list[Callable[[Any, str], Awaitable[Finding]]] = [_rights, _clock, _listeners]
+            checks: list[Callable[[Any, str], Awaitable[Finding]]] = [
+                _rights,
+                _clock,
+                _listeners,
+                _journal,
+            ]
             if found[-1].state == "ok":
                 checks += [_partitions, _background]
             found += [await check(connection, schema) for check in checks]
@@ -162,6 +168,20 @@ async def _partitions(connection: Any, schema: str) -> Finding:
         do = "rows of months without a partition; they can be read, but not dropped by month"
         return Finding("partitions", "warning", f"rows in the default ones: {listed}", do)
     return Finding("partitions", "ok", "this month's are there")
+
+
+async def _journal(_connection: Any, _schema: str) -> Finding:
+    found = waiting(None)
+    left = [each for each in found if each["state"] == "waits"]
+    if left:
+        rows = sum(each["rows"] for each in left)
+        do = "start a worker, or run `seawall journal replay`"
+        return Finding("journal", "warning", f"{rows:,} rows wait on this machine's disk", do)
+    aside = [each for each in found if each["state"] in ("corrupt", "refused")]
+    if aside:
+        do = f"look at {aside[0]['folder']}; delete what you don't need"
+        return Finding("journal", "warning", f"{len(aside)} files were set aside", do)
+    return Finding("journal", "ok", "nothing waits on this machine's disk")
 
 
 async def _background(connection: Any, schema: str) -> Finding:

@@ -161,8 +161,8 @@ async def test_attempts_of_a_call_that_failed_are_spans(manager, seen):
     around = mine.get_span_context().span_id
     assert {span.parent.span_id for span in attempts} == {around}
     first, second, third = attempts
-    assert 0.04e9 < second.start_time - first.end_time < 0.2e9
-    assert 0.04e9 < second.end_time - second.start_time < 0.2e9
+    assert 0.04e9 < second.start_time - first.end_time < 5e9
+    assert 0.04e9 < second.end_time - second.start_time < 5e9
     assert second.end_time <= third.start_time <= third.end_time
     inside = [span for span in seen.spans if span.name == "inside"]
     assert {span.parent.span_id for span in inside} == {around}
