@@ -9,6 +9,7 @@ from uuid import UUID
 from seawall.events import (
     BatchCommitted,
     BatchRetried,
+    BatchStuck,
     BreakerTransition,
     BudgetAlert,
     BulkheadRejected,
@@ -16,7 +17,10 @@ from seawall.events import (
     Event,
     FailureRateChanged,
     FallbackUsed,
+    HealthChanged,
     HedgeStarted,
+    JournalOpened,
+    JournalReplayed,
     LeaseLost,
     PatternSeen,
     RateLimited,
@@ -79,8 +83,9 @@ def _of_budget(event: BudgetAlert) -> int:
     return _ERROR if event.severity == "page" else _WARNING
 
 
-# What the health monitor and the watch over batches tell (HealthChanged, BatchStuck), they log
-# themselves.
+# Who tells these logs them too: a line of ours would be the second.
+SELF_LOGGED = frozenset({HealthChanged, BatchStuck, JournalOpened, JournalReplayed})
+
 LINES: dict[type[Event], Line] = {
     RetryScheduled: Line(
         "seawall.retry", _INFO,

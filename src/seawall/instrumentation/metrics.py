@@ -17,6 +17,8 @@ from seawall.events import (
     FallbackUsed,
     HealthChanged,
     HedgeStarted,
+    JournalOpened,
+    JournalReplayed,
     LeaseLost,
     PatternSeen,
     RateLimited,
@@ -121,6 +123,21 @@ ABANDONED = _counter(
 STUCK_RUNS = _counter("runs.stuck", "{run}", "Runs that saved nothing for too long.", "pipeline")
 
 ERRORS = _counter("errors.logged", "{error}", "Rows of error_details.", "pipeline error_type")
+OUTAGES = _counter(
+    "journal.outages",
+    "{outage}",
+    "Times that this worker could not reach PostgreSQL, so that rows went to its journal.",
+    "pipeline",
+)
+JOURNAL_ROWS = _counter(
+    "journal.rows",
+    "{row}",
+    "Rows that were waiting in the journal: replayed to the database, or refused by it.",
+    "pipeline outcome",
+)
+JOURNAL_DAMAGED = _counter(
+    "journal.damaged", "By", "Bytes of the journal that could not be read.", "pipeline"
+)
 PATTERNS = _counter(
     "error_patterns",
     "{pattern}",
@@ -222,6 +239,13 @@ def _rate_changed(event: FailureRateChanged) -> Iterator[Measurement]:
         yield FAILURE_RATE, event.rate_after, (event.pipeline_id,)
 
 
+def _replayed(event: JournalReplayed) -> Iterator[Measurement]:
+    pipeline = event.scope.pipeline_id
+    yield JOURNAL_ROWS, event.rows, (pipeline, "replayed")
+    yield JOURNAL_ROWS, event.refused, (pipeline, "refused")
+    yield JOURNAL_DAMAGED, event.damaged_bytes, (pipeline,)
+
+
 def _budget(event: BudgetAlert) -> Iterator[Measurement]:
     of = (event.pipeline_id, event.sli)
     fires = event.state == "firing"
@@ -266,6 +290,8 @@ TABLE: dict[type[Event], Callable[[Any], Iterator[Measurement]]] = {
     RunAbandoned: _one(ABANDONED, "@pipeline_id", "status"),
     RunStuck: _one(STUCK_RUNS, "@pipeline_id"),
     ErrorLogged: _one(ERRORS, "@pipeline_id", "error_type"),
+    JournalOpened: _one(OUTAGES, "@pipeline_id"),
+    JournalReplayed: _replayed,
     PatternSeen: _one(PATTERNS, "@pipeline_id", "kind", "error_type"),
     FailureRateChanged: _rate_changed,
     BudgetAlert: _budget,

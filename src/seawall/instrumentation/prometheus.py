@@ -21,7 +21,7 @@ from seawall.instrumentation.metrics import METRICS, OBSERVED, measurements, obs
 from seawall.instrumentation.names import Names
 from seawall.manager import ErrorRecoveryManager
 
-_UNITS = {"s": "seconds", "1": "ratio"}
+_UNITS = {"s": "seconds", "1": "ratio", "By": "bytes"}
 _ENDINGS = {Kind.COUNTER: "_total"}
 
 _lock = threading.Lock()
@@ -179,7 +179,7 @@ def _family(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Hi
     unit = _UNITS.get(metric.unit, "")
     name = _name(metric)
     if metric.kind is Kind.COUNTER:
-        return Counter(name, metric.help, metric.labels, registry=registry)
+        return Counter(name, metric.help, metric.labels, unit=unit, registry=registry)
     if metric.kind is Kind.GAUGE:
         return Gauge(name, metric.help, metric.labels, unit=unit, registry=registry)
     return Histogram(

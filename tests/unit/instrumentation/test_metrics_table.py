@@ -6,7 +6,14 @@ import pytest
 
 from seawall.circuitbreaker import CircuitState
 from seawall.classification import ErrorType
-from seawall.events import BatchCommitted, BudgetAlert, FailureRateChanged, RunEnded
+from seawall.events import (
+    BatchCommitted,
+    BudgetAlert,
+    FailureRateChanged,
+    JournalReplayed,
+    RunEnded,
+)
+from seawall.instrumentation.lines import LINES, SELF_LOGGED
 from seawall.instrumentation.metric import OPEN, Kind, Metric
 from seawall.instrumentation.metrics import METRICS, OBSERVED, TABLE, measurements, of_breaker
 from seawall.instrumentation.names import Names
@@ -36,6 +43,11 @@ def test_every_metric_is_fed_by_an_event():
     fed |= {metric for event in events for metric, *_ in measurements(event, "p")}
     assert fed == set(METRICS)
     assert set(TABLE) == set(KINDS)
+
+
+def test_every_event_is_logged_once():
+    assert not set(LINES) & SELF_LOGGED
+    assert set(LINES) | SELF_LOGGED == set(KINDS)
 
 
 def test_metrics_have_names_of_their_own_and_labels_that_are_known():
@@ -73,6 +85,16 @@ def test_a_batch_is_counted_by_its_pipeline_and_step():
         "rows.read": (10, of),
         "rows.loaded": (8, of),
         "rows.quarantined": (2, of),
+    }
+
+
+def test_a_journal_that_was_replayed_is_counted():
+    event = event_of(JournalReplayed, rows=7, refused=2, damaged_bytes=11)
+    found = {(m.name, labels[-1]): value for m, value, labels in measurements(event, "p")}
+    assert found == {
+        ("journal.rows", "replayed"): 7,
+        ("journal.rows", "refused"): 2,
+        ("journal.damaged", "flights"): 11,
     }
 
 

@@ -13,7 +13,8 @@ from seawall import ErrorRecoveryManager
 from seawall.errors import CircuitOpenError
 from seawall.events import BatchCommitted
 from seawall.health.reading import HealthStatus, Reading
-from seawall.instrumentation.prometheus import instrument, metrics_app
+from seawall.instrumentation.metrics import METRICS, OBSERVED
+from seawall.instrumentation.prometheus import exposed_name, instrument, metrics_app
 from support.every_event import KINDS, event_of
 from support.serving import get, serving
 
@@ -75,6 +76,11 @@ async def test_what_happened_is_scraped_from_a_real_endpoint(manager, registry):
     assert samples["seawall_circuit_breaker_state", ("api", "open")] == 1
     assert samples["seawall_circuit_breaker_state", ("api", "closed")] == 0
     assert samples["seawall_circuit_breaker_transitions_total", ("closed", "api", "open")] == 1
+
+    shown = {name.removesuffix("_count") for name, _ in samples}
+    not_fed = {"seawall_health_reading", "seawall_health_status", "seawall_failure_rate_ratio"}
+    names = {exposed_name(metric) for metric in (*METRICS, *OBSERVED)}
+    assert names - shown == not_fed
 
     if shutil.which("promtool"):
         lint = subprocess.run(
