@@ -22,7 +22,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {writer};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {writer};
 GRANT INSERT ON
     {schema}.audit_log, {schema}.circuit_breaker_transitions, {schema}.error_details,
-    {schema}.quarantine_attempts, {schema}.retry_attempts, {schema}.system_health
+    {schema}.quarantine_attempts, {schema}.retry_attempts, {schema}.system_health,
+    {schema}.tuning_changes
 TO {writer};
 GRANT INSERT, UPDATE ON
     {schema}.alert_notifications, {schema}.alert_silences, {schema}.background_jobs,
@@ -39,7 +40,8 @@ GRANT INSERT, UPDATE, DELETE ON
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.outbox_messages,
     {schema}.parked_calls, {schema}.quarantine_counts, {schema}.quarantine_payload_chunks,
-    {schema}.run_workers, {schema}.workers
+    {schema}.recovery_action_counts, {schema}.recovery_actions, {schema}.retry_timings,
+    {schema}.retry_tuning, {schema}.run_workers, {schema}.workers
 TO {writer};
 
 -- The reader: tables without payloads whole, the others without their payloads.
@@ -54,8 +56,10 @@ GRANT SELECT ON
     {schema}.failure_changes, {schema}.failure_slots, {schema}.fleet_token_holders,
     {schema}.fleet_tokens, {schema}.learned_outcomes, {schema}.quarantine_attempts,
     {schema}.quarantine_counts, {schema}.quarantine_purges, {schema}.recovery_actions,
-    {schema}.retry_attempts, {schema}.run_workers, {schema}.runs, {schema}.schema_migrations,
-    {schema}.system_health, {schema}.workers
+    {schema}.recovery_action_counts, {schema}.retry_attempts, {schema}.retry_timings,
+    {schema}.retry_tuning, {schema}.run_workers, {schema}.runs, {schema}.schema_migrations,
+    {schema}.system_health, {schema}.tuning_changes,
+    {schema}.workers
 TO {reader};
 GRANT SELECT (
     record_id, quarantine_id, run_id, pipeline_id, step, partition, batch_id, position, redacted,

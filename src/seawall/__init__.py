@@ -15,6 +15,7 @@ from seawall.retry import retry as retry
 from seawall.timeout import timeout as timeout
 
 if TYPE_CHECKING:
+    from seawall.actions import RecoveryAction as RecoveryAction
     from seawall.alerts import Alert as Alert
     from seawall.alerts import Alertmanager as Alertmanager
     from seawall.alerts import Apprise as Apprise
@@ -116,8 +117,12 @@ if TYPE_CHECKING:
     from seawall.source import FilesSource as FilesSource
     from seawall.source import JsonLinesSource as JsonLinesSource
     from seawall.source import skip_forward as skip_forward
+    from seawall.tuning import AutoTuning as AutoTuning
+    from seawall.tuning import RetryAdvice as RetryAdvice
+    from seawall.tuning import TuningChange as TuningChange
 
 _HOMES = {
+    "actions": "RecoveryAction",
     "budget.rule": "BurnRule",
     "budget.status": "ErrorBudgetStatus",
     "budget.store": "ErrorBudgetAlert",
@@ -159,6 +164,7 @@ _HOMES = {
     "record_calls retrying",
     "sink": "CsvLine FileSink committed_files",
     "source": "CsvSource FilesSource JsonLinesSource skip_forward",
+    "tuning": "AutoTuning RetryAdvice TuningChange",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

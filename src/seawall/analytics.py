@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import anyio
 
+from seawall.actions import ActionDesk, KnowledgeBase
 from seawall.alerts import AlertDesk
 from seawall.alerts.receiver import Receivers
 from seawall.analysis import Analyst, FailureCounter
@@ -17,6 +18,7 @@ from seawall.events import EventBus, Listener
 from seawall.maintenance import Job, JobRunner, retention_of, upkeep_jobs
 from seawall.masking import Masker
 from seawall.patterns import PatternBoard
+from seawall.postgres.action_store import PostgresActionStore
 from seawall.postgres.alert_store import PostgresAlertStore
 from seawall.postgres.analysis_store import PostgresAnalysisStore
 from seawall.postgres.budget_store import PostgresBudgetStore
@@ -24,15 +26,18 @@ from seawall.postgres.database import Database
 from seawall.postgres.job_store import PostgresJobStore
 from seawall.postgres.pattern_store import PostgresPatternStore
 from seawall.postgres.run_store import PostgresRunStore
+from seawall.postgres.tuning_store import PostgresTuningStore
 from seawall.postgres.upkeep_store import PostgresUpkeepStore
 from seawall.recorder import HOST, Recorder
 from seawall.service import Periodic, Service
 from seawall.system_health import HealthPart, worker_of
 from seawall.text import recordable
+from seawall.tuning import AutoTuning, Bounds, Timing, Tuner, TuningDesk
 
 _ROWS_SECONDS = 10.0
 _HOUR = 3600.0
 _PRUNE_SECONDS = 3_600.0
+_TUNE_SECONDS = 600.0
 
 
 class Analytics:
@@ -51,12 +56,13 @@ class Analytics:
         pipeline_id: str,
         worker_id: str,
         bus: EventBus,
-        classifier: Classifier,  # noqa: ARG002 - for the parts to come
+        classifier: Classifier,
         masker: Masker,
         recorder: Recorder,
         runs: PostgresRunStore,
         guard: BudgetGuard,
         receivers: Receivers,
+        tuner: Tuner,
     ) -> None:
         self._bus = bus
         self._listeners: list[Listener] = []
@@ -98,6 +104,7 @@ class Analytics:
             Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
             Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
         ]
+        self._add_actions(database, config, pipeline_id, classifier, masker, tuner)
         self.health = HealthPart(
             database,
             config=config,
@@ -115,6 +122,74 @@ class Analytics:
         # Last: it takes the jobs as they are.
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
+
+    def _add_actions(
+        self,
+        database: Database,
+        config: RecoveryConfig,
+        pipeline_id: str,
+        classifier: Classifier,
+        masker: Masker,
+        tuner: Tuner,
+    ) -> None:
+        self.actions = ActionDesk(
+            PostgresActionStore(database),
+            bus=self._bus,
+            classifier=classifier,
+            masker=masker,
+            knowledge=KnowledgeBase(config.recovery_knowledge),
+            identify=self.patterns.counter.known,
+            catch_up=self.patterns.flush,
+            pipeline_id=pipeline_id,
+            hourly_cap=config.automatic_actions_per_hour,
+        )
+        self.patterns.advise = self.actions.advice_for
+        self._listeners.append(self.actions.hear)
+        self._services.append(self.actions)
+        self._jobs.append(
+            Job(name="prune recovery actions", every=_PRUNE_SECONDS, work=self.actions.prune)
+        )
+        self.tuning = self._tuned(database, config, pipeline_id, tuner)
+
+    def _tuned(
+        self, database: Database, config: RecoveryConfig, pipeline_id: str, tuner: Tuner
+    ) -> TuningDesk:
+        """Auto-tuning, as far as the config lets it go."""
+        mode = AutoTuning(config.auto_tuning)
+        desk = TuningDesk(
+            PostgresTuningStore(database),
+            tuner,
+            mode=mode,
+            default=_configured(config),
+            bounds=Bounds(
+                min_delay=config.tuning_min_delay,
+                max_delay=config.tuning_max_delay,
+                min_retries=config.tuning_min_retries,
+                max_retries=config.tuning_max_retries,
+                failure_seconds=config.tuning_failure_seconds,
+            ),
+            permission=self._may_tune,
+            pipeline_id=pipeline_id,
+        )
+        if mode is not AutoTuning.OFF:
+            self._listeners.append(desk.hear)
+            self._services.append(desk)
+        if mode is AutoTuning.ACT:
+            self._jobs.append(
+                Job(name="tune retries", every=_TUNE_SECONDS, work=desk.tune, timeout=120.0)
+            )
+        return desk
+
+    async def _may_tune(
+        self, pipeline_id: str, operation: str, error_type: str, reason: str
+    ) -> bool:
+        return await self.actions.claim(
+            "tune",
+            pipeline_id=pipeline_id,
+            operation=operation,
+            error_type=error_type,
+            reason=reason,
+        )
 
     def _add_budget(
         self,
@@ -168,3 +243,12 @@ class Analytics:
         await self.alerts.aclose()
         for unsubscribe in self._unsubscribe:
             unsubscribe()
+
+
+def _configured(config: RecoveryConfig) -> Timing:
+    return Timing(
+        max_retries=config.max_retries,
+        initial_delay=config.initial_delay,
+        backoff_factor=config.backoff_factor,
+        max_delay=config.max_delay,
+    )

@@ -60,6 +60,12 @@ _RANGES = {
     "breaker_poll_seconds": Range(float, low_open=True),
     "caller_seconds": Range(float, low_open=True),
     "pattern_flush_seconds": Range(float, low_open=True),
+    "automatic_actions_per_hour": Range(int),
+    "tuning_min_delay": Range(float, low_open=True),
+    "tuning_max_delay": Range(float, low_open=True),
+    "tuning_min_retries": Range(int),
+    "tuning_max_retries": Range(int, 0, 100),
+    "tuning_failure_seconds": Range(float, low_open=True),
     "pool_size": Range(int, 2, 1000),
     "connect_timeout": Range(float, low_open=True),
     "bad_record_tolerance": Range(float, 0, 1),
@@ -78,6 +84,9 @@ _RANGES = {
     "budget_window_days": Range(float, 0, 400, low_open=True),
     "budget_check_seconds": Range(float, low_open=True),
 }
+
+
+_TUNING_MODES = ("off", "advise", "act")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +117,16 @@ class RecoveryConfig:
         require_dsn: refuse to start the embedded PostgreSQL.
         pattern_flush_seconds: between two writes of what was counted of error patterns; a worker
             that is killed loses what it counted since the last.
+        recovery_knowledge: recommendations of your own, as mappings of the keys of
+            ``actions/knowledge.toml``; they come before those of the package.
+        automatic_actions_per_hour: automatic actions (changes by auto-tuning, and what
+            ``claim_automatic_action`` asks for) of a pipeline in an hour, in the whole fleet;
+            beyond it an escalation is recorded. 0: none.
+        auto_tuning: ``off``: retries aren't timed; ``advise``: ``retry_advice`` says what would be
+            better; ``act``: policies made by the manager follow it, where the call doesn't say.
+        tuning_min_delay, tuning_max_delay: seconds, bounds of the waits that it may choose.
+        tuning_min_retries, tuning_max_retries: bounds of the retries that it may choose.
+        tuning_failure_seconds: what a call that fails in the end costs, in seconds of waiting.
         pool_size: connections at the most.
         connect_timeout: seconds to wait for a connection.
         bad_record_tolerance: share (0 to 1) of a run's records that may be quarantined before the
@@ -183,6 +202,14 @@ class RecoveryConfig:
     listen_dsn: str | None = None
     require_dsn: bool = False
     pattern_flush_seconds: float = 10.0
+    recovery_knowledge: Sequence[Mapping[str, Any]] = ()
+    automatic_actions_per_hour: int = 10
+    auto_tuning: str = "advise"
+    tuning_min_delay: float = 0.1
+    tuning_max_delay: float = 60.0
+    tuning_min_retries: int = 1
+    tuning_max_retries: int = 8
+    tuning_failure_seconds: float = 300.0
     pool_size: int = 10
     connect_timeout: float = 10.0
     bad_record_tolerance: float = 0.5
@@ -222,6 +249,7 @@ class RecoveryConfig:
             raise InvalidConfigError(
                 f"initial_delay={self.initial_delay!r}: must not pass max_delay={self.max_delay!r}"
             )
+        _check_tuning(self)
         if self.listen_dsn is not None and not isinstance(self.listen_dsn, str):
             raise InvalidConfigError(f"listen_dsn={self.listen_dsn!r}: must be a DSN or None")
         if self.journal_folder is not None and not _is_path(self.journal_folder):
@@ -266,6 +294,24 @@ class RecoveryConfig:
                 hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
                 raise InvalidConfigError(f"unknown config key {key!r}; {hint}")
         return cls(**value)
+
+
+def _check_tuning(config: RecoveryConfig) -> None:
+    if config.auto_tuning not in _TUNING_MODES:
+        raise InvalidConfigError(
+            f"auto_tuning={config.auto_tuning!r}: must be one of {', '.join(_TUNING_MODES)}"
+        )
+    for low, high in (
+        ("tuning_min_delay", "tuning_max_delay"),
+        ("tuning_min_retries", "tuning_max_retries"),
+    ):
+        if getattr(config, low) > getattr(config, high):
+            raise InvalidConfigError(
+                f"{low}={getattr(config, low)!r}: must not pass {high}={getattr(config, high)!r}"
+            )
+    knowledge: object = config.recovery_knowledge
+    if isinstance(knowledge, str) or not isinstance(knowledge, Sequence):
+        raise InvalidConfigError(f"recovery_knowledge={knowledge!r}: must be a list of entries")
 
 
 def _check_masks(keys: object, patterns: object, function: object) -> None:

@@ -54,11 +54,12 @@ from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
 from seawall.step_ends import StepEnds
 from seawall.steps import Steps
+from seawall.tuning import Tuner
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
 _COUNTS_SECONDS = 5.0  # and for counts, which are worth less
 
-# So many records are worth a transaction of their own: encoded while the server takes those before.
+# So many records are worth a transaction of their own.
 _MANY = 500
 
 # Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
@@ -78,8 +79,9 @@ class Services:
         classifier: Classifier,
         breakers: BreakerRegistry,
         guard: BudgetGuard,
+        tuner: Tuner,
     ) -> None:
-        self._guard = guard
+        self._guard, self._tuner = guard, tuner
         self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
@@ -161,6 +163,7 @@ class Services:
             runs=self._runs,
             guard=self._guard,
             receivers=self.receivers,
+            tuner=self._tuner,
         )
         self._error_log = ErrorLog(
             self._recorder,
@@ -249,7 +252,7 @@ class Services:
 
     @property
     def outage(self) -> OutageJournal:
-        """The journal for outages; an error where the config wants none."""
+        """The journal; an error where the config wants none."""
         outage = self._opened()._outage  # noqa: SLF001 - this very object
         if outage is None:
             raise InvalidConfigError("journal_max_bytes=0: there is no journal")

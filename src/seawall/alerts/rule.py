@@ -16,6 +16,7 @@ from seawall.events import (
     JournalReplayed,
     LeaseLost,
     PatternSeen,
+    RecoveryActionTaken,
     RunAbandoned,
     RunEnded,
     RunStuck,
@@ -109,6 +110,23 @@ def failure_rate(event: FailureRateChanged) -> Signal:
         pipeline_id=event.pipeline_id,
         labels={} if event.subject is None else {"subject": event.subject},
         quiet_seconds=None if event.subject is None else 24 * _HOUR,
+    )
+
+
+def escalated(event: RecoveryActionTaken) -> Signal | None:
+    """Something was left to a person: too many automatic actions, or somebody's own decision."""
+    if event.action != "escalate":
+        return None
+    pipeline = event.scope.pipeline_id
+    return Signal(
+        key=f"escalated:{pipeline}:{event.operation or ''}",
+        rule="escalated",
+        severity=Severity.WARNING,
+        title=f"{pipeline or 'A pipeline'} needs a person",
+        message=event.summary,
+        pipeline_id=pipeline,
+        labels={} if event.operation is None else {"operation": event.operation},
+        quiet_seconds=_HOUR,
     )
 
 
@@ -235,6 +253,7 @@ RULES: Mapping[type[Event], Rule] = {
     HealthChanged: health_changed,
     BudgetAlert: error_budget,
     FailureRateChanged: failure_rate,
+    RecoveryActionTaken: escalated,
     PatternSeen: pattern_seen,
     JournalOpened: journal,
     JournalReplayed: journal,

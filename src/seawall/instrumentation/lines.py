@@ -16,6 +16,7 @@ from seawall.events import (
     ErrorLogged,
     Event,
     FailureRateChanged,
+    FallbackExhausted,
     FallbackUsed,
     HealthChanged,
     HedgeStarted,
@@ -24,6 +25,7 @@ from seawall.events import (
     LeaseLost,
     PatternSeen,
     RateLimited,
+    RecoveryActionTaken,
     RetryExhausted,
     RetryScheduled,
     RetrySucceeded,
@@ -114,6 +116,11 @@ LINES: dict[type[Event], Line] = {
         "%(operation)s: answered by fallback %(position)d, %(fallback)s",
         ("operation", "fallback"),
     ),
+    FallbackExhausted: Line(
+        "seawall.fallback", _WARNING,
+        "%(operation)s failed (%(error_type)s), and none of %(fallbacks)d fallbacks answered",
+        ("operation", "error_type"),
+    ),
     BulkheadRejected: Line(
         "seawall.bulkhead", _WARNING, "bulkhead %(bulkhead)s is full: a call was refused",
         ("bulkhead",),
@@ -167,6 +174,10 @@ LINES: dict[type[Event], Line] = {
     PatternSeen: Line(
         MANAGER, _WARNING, "%(kind)s error pattern %(pattern_id)s: %(error_message_pattern)s",
         ("pipeline_id", "kind"),
+    ),
+    RecoveryActionTaken: Line(
+        MANAGER, _INFO, "recovery action %(action)s: %(summary)s",
+        ("pipeline_id", "action", "outcome"),
     ),
     FailureRateChanged: Line(
         MANAGER, lambda event: _WARNING if event.direction == "rise" else _INFO,

@@ -37,5 +37,15 @@ Measurement = tuple[Metric, float, tuple[str | None, ...]]
 
 # Labels whose values users choose. The others are enums of ours.
 OPEN = frozenset(
-    {"pipeline", "step", "operation", "service", "fallback", "bulkhead", "limiter", "subject"}
+    {
+        "pipeline",
+        "action",
+        "step",
+        "operation",
+        "service",
+        "fallback",
+        "bulkhead",
+        "limiter",
+        "subject",
+    }
 )

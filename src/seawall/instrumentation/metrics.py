@@ -14,6 +14,7 @@ from seawall.events import (
     ErrorLogged,
     Event,
     FailureRateChanged,
+    FallbackExhausted,
     FallbackUsed,
     HealthChanged,
     HedgeStarted,
@@ -22,6 +23,7 @@ from seawall.events import (
     LeaseLost,
     PatternSeen,
     RateLimited,
+    RecoveryActionTaken,
     RetryExhausted,
     RetryScheduled,
     RetrySucceeded,
@@ -86,6 +88,12 @@ TRANSITIONS = _counter(
     "service from_state to_state",
 )
 FALLBACKS = _counter("fallbacks", "{call}", "Calls that a fallback answered.", "operation fallback")
+FALLBACKS_EXHAUSTED = _counter(
+    "fallbacks.exhausted",
+    "{call}",
+    "Calls that neither the primary nor a fallback answered.",
+    "operation error_type",
+)
 REJECTIONS = _counter(
     "bulkhead.rejections", "{call}", "Calls that found no slot in a bulkhead.", "bulkhead"
 )
@@ -123,6 +131,12 @@ ABANDONED = _counter(
 STUCK_RUNS = _counter("runs.stuck", "{run}", "Runs that saved nothing for too long.", "pipeline")
 
 ERRORS = _counter("errors.logged", "{error}", "Rows of error_details.", "pipeline error_type")
+ACTIONS = _counter(
+    "recovery.actions",
+    "{action}",
+    "Recovery actions, when they are taken and when their outcome is known.",
+    "pipeline action outcome",
+)
 OUTAGES = _counter(
     "journal.outages",
     "{outage}",
@@ -278,6 +292,7 @@ TABLE: dict[type[Event], Callable[[Any], Iterator[Measurement]]] = {
     RetryExhausted: _exhausted,
     BreakerTransition: _one(TRANSITIONS, "service_name", "from_state", "to_state"),
     FallbackUsed: _one(FALLBACKS, "operation", "fallback"),
+    FallbackExhausted: _one(FALLBACKS_EXHAUSTED, "operation", "error_type"),
     BulkheadRejected: _one(REJECTIONS, "bulkhead"),
     RateLimited: _one(LIMITED, "limiter"),
     HedgeStarted: _one(HEDGES, "operation"),
@@ -290,6 +305,7 @@ TABLE: dict[type[Event], Callable[[Any], Iterator[Measurement]]] = {
     RunAbandoned: _one(ABANDONED, "@pipeline_id", "status"),
     RunStuck: _one(STUCK_RUNS, "@pipeline_id"),
     ErrorLogged: _one(ERRORS, "@pipeline_id", "error_type"),
+    RecoveryActionTaken: _one(ACTIONS, "@pipeline_id", "action", "outcome"),
     JournalOpened: _one(OUTAGES, "@pipeline_id"),
     JournalReplayed: _replayed,
     PatternSeen: _one(PATTERNS, "@pipeline_id", "kind", "error_type"),

@@ -14,6 +14,7 @@ from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
 from seawall.retry import RetryPolicy
 from seawall.services import Services
+from seawall.tuning import Tuner
 
 if TYPE_CHECKING:
     import asyncpg
@@ -39,6 +40,7 @@ class Base:
         self.bus = EventBus()
         # One of its own: what retries show at one site is no business of another manager.
         self.classifier = classifier or Classifier()
+        self._tuner = Tuner(pipeline_id, is_on=self.config.auto_tuning == "act")
         self._breakers = BreakerRegistry(
             bus=self.bus,
             classifier=self.classifier,
@@ -59,6 +61,7 @@ class Base:
             self.classifier,
             self._breakers,
             self._guard,
+            self._tuner,
         )
 
     async def start(self) -> Self:
@@ -110,6 +113,7 @@ class Base:
             "jitter_range": self.config.jitter_range,
             "classifier": self.classifier,
             "bus": self.bus,
+            "tuner": self._tuner.for_options(options),
             "cap": self._guard.cap,
             **options,
         }

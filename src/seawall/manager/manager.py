@@ -6,6 +6,7 @@ from seawall.manager.checkpoints import CheckpointMethods
 from seawall.manager.payloads import PayloadMethods
 from seawall.manager.policies import PolicyMethods
 from seawall.manager.records import RecordMethods
+from seawall.manager.recovery import RecoveryMethods
 from seawall.manager.runs import RunMethods
 
 
@@ -16,6 +17,7 @@ class ErrorRecoveryManager(
     CheckpointMethods,
     RunMethods,
     AnalysisMethods,
+    RecoveryMethods,
     AlertMethods,
 ):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import anyio
 
+from seawall.classification import ErrorType
 from seawall.clock import SYSTEM_CLOCK, Clock, uuid7
 from seawall.config import Range
 from seawall.errors import UnknownPatternError
@@ -33,6 +34,8 @@ _DAY_SECONDS = 86_400
 _EPOCH = date(1970, 1, 1)
 _MOST_LISTED = 1_000
 
+Advise = Callable[[ErrorType, str], str | None]
+
 
 class PatternBoard:
     """Error patterns of the whole fleet: heard, counted, written and shown; a service.
@@ -51,6 +54,9 @@ class PatternBoard:
         host: where this worker is.
         flush_seconds: between two flushes.
         clock: for the waits.
+
+    Attributes:
+        advise: what to do about errors of a class and message, for patterns that are shown.
 
     Raises:
         InvalidConfigError: ``flush_seconds`` isn't above 0.
@@ -73,6 +79,7 @@ class PatternBoard:
         self.counter = FailureCounter(
             self._miner, mask=mask, pipeline_id=pipeline_id, host=host, clock=clock
         )
+        self.advise: Advise = lambda _type, _message: None
         self._worker = uuid7().hex
         self._number = 1
         self._after = 0
@@ -175,7 +182,7 @@ class PatternBoard:
         wanted = None if status is None else PatternStatus(status)
         await self.flush()
         now, found = await self._store.list(pipeline_id, days, status=wanted, limit=limit)
-        return [_shown(row, buckets, now, days) for row, buckets in found]
+        return [_shown(row, buckets, now, days, self.advise) for row, buckets in found]
 
     async def change_status(
         self, pattern_id: str, status: PatternStatus, *, actor: str, reason: str
@@ -194,7 +201,10 @@ class PatternBoard:
         return now
 
 
-def _shown(row: PatternRow, buckets: Mapping[int, int], now: float, days: int) -> ErrorPattern:
+def _shown(
+    row: PatternRow, buckets: Mapping[int, int], now: float, days: int, advise: Advise
+) -> ErrorPattern:
+    message = render(row.template.tokens, row.template.spaced or 0)
     daily: dict[int, int] = {}
     for at in sorted(buckets):
         day = at // _DAY_SECONDS
@@ -202,14 +212,14 @@ def _shown(row: PatternRow, buckets: Mapping[int, int], now: float, days: int) -
     places = (top_of([TopValues(dict(each))]) for each in row.variables)
     return ErrorPattern(
         pattern_id=row.pattern_id,
-        error_message_pattern=render(row.template.tokens, row.template.spaced or 0),
+        error_message_pattern=message,
         frequency=sum(buckets.values()),
         error_type=row.error_type,
         first_seen=_moment(row.first_seen),
         last_seen=_moment(row.last_seen),
         values=tuple(places),
         trend=trend_of(buckets, row.first_seen, now=now, days=days),
-        recommended_action=row.recommended_action,
+        recommended_action=row.recommended_action or advise(row.error_type, message),
         status=PatternStatus(row.status),
         status_reason=row.status_reason,
         regressed_at=None if row.regressed_at is None else _moment(row.regressed_at),

@@ -90,6 +90,16 @@ class FailureCounter:
         """The pattern of a message whose secrets are masked."""
         return self._miner.observe(message, error_type=ErrorType(error_type), fingerprint=stack)
 
+    def known(self, message: str, error_type: str, stack: str | None) -> str | None:
+        """The pattern of a message that was heard of; None where it is new. Nothing is counted."""
+        message = message[:LONGEST_MESSAGE]
+        familiar = self._familiar.get((NUMBERS.sub(MARK, message), error_type, stack))
+        if familiar is not None:
+            return familiar.pattern_id
+        return self._miner.match(
+            self._mask(message), error_type=ErrorType(error_type), fingerprint=stack
+        )
+
     def take(self) -> dict[str, Gathered]:
         """What was counted since the last time, by the patterns' ids of now."""
         self._refold()

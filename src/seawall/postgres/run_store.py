@@ -24,7 +24,10 @@ VALUES ($1, $2, 'running', $3, $4::text::jsonb, $5, $6, 1)
 ON CONFLICT (run_id) DO UPDATE
 SET status = 'running', release = coalesce(excluded.release, r.release),
     tags = coalesce(excluded.tags, r.tags), host = excluded.host, pid = excluded.pid,
-    start_count = r.start_count + 1, ended_at = NULL, outcome = NULL, outcome_entered_at = NULL,
+    start_count = r.start_count + 1,
+    resume_count = r.resume_count
+        + (r.status IN ('failed', 'cancelled', 'abandoned'))::int,
+    ended_at = NULL, outcome = NULL, outcome_entered_at = NULL,
     error_type = NULL, error_message = NULL
 """
 

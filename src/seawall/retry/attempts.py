@@ -94,7 +94,8 @@ class Attempts:
             reason = _MAX_RETRIES if number > policy.retry_limit else None
         else:
             error_type, asked_by_server = policy.classifier.judge(error, self._name)
-            chosen = policy.options_for(error, error_type) if policy.has_variants else policy
+            varies, name = policy.has_variants, self._name
+            chosen = policy.options_for(error, error_type, name) if varies else policy
             matrix_bounds = error_type is not _TRANSIENT and error_type is not _UNKNOWN
             if (
                 matrix_bounds

@@ -18,13 +18,17 @@ from seawall.stack import lone_member, speaks, stack_fingerprint
 
 _logger = logging.getLogger("seawall.retry")
 
+_MOST_WAITS = 32  # of a call that is retried for hours the first ones tell enough
 _RESULT = "(result)"  # stands for the exception's type where a result was not wanted
 
 
 class Report:
     """Tells of one call. Keeps no exception."""
 
-    __slots__ = ("_failures", "_fingerprints", "_name", "_policy", "_record", "_since")
+    __slots__ = (
+        "_failures", "_fingerprints", "_last", "_last_type", "_name", "_policy", "_record",
+        "_since", "_waits",
+    )  # fmt: skip
 
     def __init__(
         self, policy: RetryPolicy, name: str, gathered: list[CallRecord] | None, since: int
@@ -32,6 +36,9 @@ class Report:
         self._policy, self._name, self._since = policy, name, since
         self._failures = 0
         self._fingerprints: dict[Fingerprint, int] = {}
+        self._waits: list[float] = []
+        self._last: _Described = _described(None)
+        self._last_type: ErrorType = ErrorType.UNKNOWN
         self._record: CallRecord | None = None
         if gathered is not None:
             self._record = CallRecord(name)
@@ -55,17 +62,20 @@ class Report:
     ) -> None:
         """An attempt failed and another follows."""
         self._failed(error, error_type, wait)
+        if len(self._waits) < _MOST_WAITS:
+            self._waits.append(wait)
         policy = self._policy
         if policy.bus.listeners:
+            self._last, self._last_type = _described(error), error_type or ErrorType.UNKNOWN
             policy.bus.emit(
                 RetryScheduled(
                     operation=self._name,
                     attempt=attempt,
                     wait_seconds=wait,
                     elapsed_seconds=elapsed,
-                    error_type=error_type or ErrorType.UNKNOWN,
+                    error_type=self._last_type,
                     counted=error is not None and was_told(error, policy.bus.token, self._since),
-                    **_described(error),
+                    **self._last,
                 )
             )
         if policy.before_wait is not None:
@@ -104,6 +114,7 @@ class Report:
                     fingerprints=tuple(self._fingerprints),
                     same_failure=self._failures in self._fingerprints.values(),
                     counted=error is not None and was_told(error, policy.bus.token, self._since),
+                    waits=tuple(self._waits),
                     **_described(error),
                 )
             )
@@ -134,6 +145,10 @@ class Report:
                     attempt=attempt,
                     elapsed_seconds=elapsed,
                     fingerprints=tuple(self._fingerprints),
+                    waits=tuple(self._waits),
+                    error_type=self._last_type,
+                    message=self._last["message"],
+                    stack=self._last["stack"],
                 )
             )
 

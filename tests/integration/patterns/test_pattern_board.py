@@ -91,7 +91,7 @@ async def test_patterns_failed_attempts_and_logged_errors_are_counted_once_each(
     assert pattern.error_message_pattern == "cannot load part <*> of it"
     assert pattern.frequency == 15  # three attempts each; the logged error is the last of them
     assert pattern.trend is Trend.NEW
-    assert pattern.recommended_action is None
+    assert pattern.recommended_action.startswith("Let it be retried, and read the error")
     assert pattern.pipelines == {"flights": 15}
     assert pattern.releases == {"v7": 15}
     assert sum(pattern.hosts.values()) == 15

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from seawall.postgres import (
+    action_store,
     budget_alert_store,
     budget_store,
     checkpoint_store,
@@ -22,6 +23,7 @@ from seawall.postgres import (
     reprocess_store,
     step_session,
     step_store,
+    tuning_store,
     upkeep_store,
 )
 from seawall.postgres.names import in_schema
@@ -31,6 +33,7 @@ from seawall.quarantine.record import OPEN, RecordFilter
 
 TABLES = {
     "error_details", "checkpoints", "quarantined_records", "circuit_breaker_states",
+    "recovery_action_counts", "retry_timings", "retry_tuning", "tuning_changes",
     "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
@@ -96,6 +99,17 @@ INSERT INTO seawall.error_patterns
 SELECT pattern_id, '', 'data', now(), now() FROM seawall.error_pattern_shapes;
 INSERT INTO seawall.run_steps (run_id, step, status, function)
 SELECT 'r' || n, s, 'waiting', 'f' FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
+INSERT INTO seawall.recovery_action_counts
+SELECT 'p' || n % 20, current_date - n % 100, 'f' || n, '', 'transient', 'retry', 2, 1, 1
+FROM generate_series(1, 20000) n;
+INSERT INTO seawall.recovery_actions (action_id, pipeline_id, action, operation, automatic, outcome)
+SELECT gen_random_uuid(), 'p' || n % 2000, 'tune', 's' || n % 50, true, 'failed'
+FROM generate_series(1, 20000) n;
+INSERT INTO seawall.retry_tuning (pipeline_id, operation, error_type, last_slot)
+SELECT 'p' || n % 200, 'f' || n, 'transient', now() FROM generate_series(1, 20000) n;
+INSERT INTO seawall.retry_timings
+SELECT 'p' || n % 200, 'f' || n, 'transient', current_date, 0, 1, 2, 1
+FROM generate_series(1, 20000) n;
 INSERT INTO seawall.workers
     (worker_id, host, pid, pipeline_id, version, interval_seconds, status, readings, problems)
 SELECT 'w' || n, 'h', n, 'p', '0', 30, 'ok', '{}', '{}' FROM generate_series(1, 2000) n;
@@ -170,6 +184,19 @@ PLANS = {
     "an id of before": (
         pattern_store._SET_STATUS, ("0" * 16, "open", "a", "b"),
         ("error_patterns_pkey", "error_pattern_shapes_pkey"),
+    ),
+    "what worked in a pipeline": (
+        action_store._COUNTS, ("p7", ["transient"], 30), "recovery_action_counts_pkey",
+    ),
+    "automatic actions lately": (
+        action_store._TAKEN_LATELY, ("p7",), "recovery_actions_automatic",
+    ),
+    "breaker to settle": (
+        action_store._SETTLE, ("breaker_opened", "s7", "succeeded"),
+        ("recovery_actions_open", "recovery_actions_pkey"),
+    ),
+    "what is known of retries": (
+        tuning_store.STATES, ("p7", 14, 100), ("retry_tuning_pkey", "retry_timings_pkey"),
     ),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
