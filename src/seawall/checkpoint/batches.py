@@ -7,7 +7,7 @@ import anyio
 
 from seawall.checkpoint.batch import Batch, PositionOf, Transform
 from seawall.checkpoint.ledger import Ledger
-from seawall.checkpoint.model import Span, StepKey
+from seawall.checkpoint.model import Span
 from seawall.checkpoint.reader import Reader
 from seawall.checkpoint.store import Lane
 from seawall.checkpoint.transaction import BatchOwner
@@ -19,8 +19,6 @@ Records = Sequence[Any]
 class BatchesOwner(BatchOwner, Protocol):
     """What the batches need of their step."""
 
-    @property
-    def key(self) -> StepKey: ...
     def start_reading(self, reader: Reader) -> None: ...
     def check_running(self) -> None: ...
     def source_ended(self) -> None: ...

@@ -42,6 +42,7 @@ from seawall.events import EventBus, LeaseLost, default_bus
 from seawall.records import RecordSource
 from seawall.scope import Scope, current_scope
 from seawall.step_ends import StepEnds
+from seawall.tracing import open_span
 
 _logger = logging.getLogger("seawall.checkpoint")
 
@@ -81,7 +82,7 @@ class Step:
         self._ends = ends or StepEnds(bus=bus)
         self._store, self.key = store, key
         self._options = options or StepOptions()
-        self._bus, self._clock = bus, clock
+        self.bus, self._clock = bus, clock
         self.bad_by_reason = Counter[str]()
         self._session: StepSession | None = None
         self._ledger: Ledger | None = None
@@ -107,6 +108,7 @@ class Step:
         except BaseException:
             current_scope.reset(self._scope_token)
             raise
+        self._span = open_span(self.bus, "step", partition=self.key.partition)
         tasks = self._tasks = await anyio.create_task_group().__aenter__()
         try:
             await self._begin_work(session, tasks)
@@ -123,7 +125,7 @@ class Step:
             self._sizes.limit = opened_with.suspicion.size
         self._ledger = Ledger(session, tasks, options.commit_seconds, self._heard, self._lease_lost)
         self._observer = Observer(
-            self.key, opened_with, options.total, options.on_progress, self._bus, self._clock
+            self.key, opened_with, options.total, options.on_progress, self.bus, self._clock
         )
         if self.tolerance.reasons:
             reasons = list(self.tolerance.reasons)
@@ -135,7 +137,7 @@ class Step:
         tasks.start_soon(keep_lease, session, options.lease_seconds, self._lease_lost)
         tasks.start_soon(
             watch, lambda: list(self._observer.in_flight.values()), self.key.partition,
-            options.stuck_seconds, self._bus.emit, self._clock,
+            options.stuck_seconds, self.bus.emit, self._clock,
         )  # fmt: skip
         if options.handle_signals:
             self._unlisten = signals.listen(self.stop)
@@ -147,7 +149,7 @@ class Step:
         trace: TracebackType | None,
     ) -> None:
         seconds = self._clock.monotonic() - self._opened_at
-        with self._ends.telling(self._scope, error, seconds, self.key.partition):
+        with self._ends.telling(self._scope, error, seconds, self.key.partition, self._span):
             await self._leave(error)
 
     async def _leave(self, error: BaseException | None) -> None:
@@ -201,7 +203,7 @@ class Step:
         if self._ending.lost is not None:
             return
         self._ending.lose(error)
-        self._bus.emit(LeaseLost(partition=self.key.partition))
+        self.bus.emit(LeaseLost(partition=self.key.partition))
 
     # -- what a batch needs of its step ------------------------------------------------------
 
@@ -249,8 +251,7 @@ class Step:
 
     def reason_to_set_aside(self) -> str | None:
         """Why the next batch is to be quarantined unseen, where it is."""
-        session, _ = self._opened()
-        if self._aside_done or not session.set_aside_first:
+        if self._aside_done or not self._opened()[0].set_aside_first:
             return None
         self._aside_done = True
         return _ASIDE
@@ -394,7 +395,6 @@ class Step:
 
     async def report(self) -> StreamReport:
         """What the step did so far: over all restarts, and in this process."""
-        session, _ = self._opened()
         now = replace(self.ledger.progress, position=self.position)
-        by_reason = await session.quarantined_by_reason()
+        by_reason = await self._opened()[0].quarantined_by_reason()
         return StreamReport.of(self.key, self._opened_with, now, by_reason, self._observer.seconds)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from seawall.checkpoint.ledger import Ledger, Part, SinkState
-from seawall.checkpoint.model import Rejection
+from seawall.checkpoint.model import Rejection, StepKey
 from seawall.checkpoint.store import Lane, Rejects, UnitOfWork
 from seawall.checkpoint.tolerance import Tolerance, matches
 from seawall.checkpoint.watermark import Issued
 from seawall.errors import CheckpointError
+from seawall.events import EventBus
+from seawall.tracing import OpenSpan, close_span, open_span
 
 _logger = logging.getLogger("seawall.checkpoint")
 
@@ -36,6 +38,10 @@ class BatchContent(Protocol):
 class BatchOwner(Protocol):
     """What it needs of the step."""
 
+    bus: EventBus
+
+    @property
+    def key(self) -> StepKey: ...
     @property
     def ledger(self) -> Ledger: ...
     @property
@@ -112,7 +118,7 @@ def _counts(key: str, rejection: Rejection) -> bool:
 class BatchTransaction:
     """``async with batch.transaction() as tx``: see ``Batch.transaction``."""
 
-    __slots__ = ("_aside", "_attempts", "_batch", "_owner", "_sinks", "_unit")
+    __slots__ = ("_aside", "_attempts", "_batch", "_owner", "_sinks", "_span", "_unit")
 
     def __init__(self, owner: BatchOwner, batch: BatchContent) -> None:
         self._owner, self._batch = owner, batch
@@ -128,13 +134,26 @@ class BatchTransaction:
         self._attempts += 1
         self._aside = Aside(self._owner, self._batch)
         self._sinks = SinkState(self._owner.ledger.progress.sink_state, self._aside)
-        self._unit = await self._owner.begin(self._batch, self._set_aside, self._sinks)
+        self._span = batch_span(self._owner, self._batch, self._attempts)
+        try:
+            self._unit = await self._owner.begin(self._batch, self._set_aside, self._sinks)
+        except BaseException as error:
+            close_span(self._span, error)
+            raise
         return self._unit.transaction
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         unit, self._unit = self._unit, None
         if unit is None:
             return
+        try:
+            await self._leave(unit, error)
+        except BaseException as failure:
+            close_span(self._span, failure)
+            raise
+        close_span(self._span, error)
+
+    async def _leave(self, unit: UnitOfWork, error: BaseException | None) -> None:
         ledger = self._owner.ledger
         if error is not None:
             try:
@@ -173,6 +192,20 @@ class BatchTransaction:
             bad_by_reason=self._aside.by_reason,
             check=self._aside.check,
         )
+
+
+def batch_span(owner: BatchOwner, batch: BatchContent, attempt: int) -> OpenSpan | None:
+    """The span of one attempt at a batch, where somebody traces."""
+    if owner.bus.tracer is None:
+        return None
+    return open_span(
+        owner.bus,
+        "batch",
+        batch_id=batch.id,
+        partition=owner.key.partition,
+        attempt=attempt,
+        records=len(batch.records),
+    )
 
 
 async def set_failed_aside(

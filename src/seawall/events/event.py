@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from seawall.scope import Scope, current_scope
+from seawall.tracing import Tracer
 
 _logger = logging.getLogger("seawall.events")
 
@@ -28,14 +29,16 @@ class EventBus:
     """Takes each event to every listener, in order of subscription.
 
     May be shared between tasks and threads; listeners run in the emitter's. With no listener,
-    callers skip making the event: ``if bus.listeners: bus.emit(...)``.
+    callers skip making the event: ``if bus.listeners: bus.emit(...)``. ``tracer`` makes spans,
+    where one is set.
     """
 
-    __slots__ = ("listeners", "token")
+    __slots__ = ("listeners", "token", "tracer")
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)  # names it in marks on exceptions
         self.listeners: tuple[Listener, ...] = ()
+        self.tracer: Tracer | None = None
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Add ``listener``; the returned function takes it away again."""

@@ -132,6 +132,11 @@ class HealthMonitor:
         await self._store.report(self._worker, self._every, found)
         self._has_reported = True
 
+    @property
+    def latest(self) -> Sequence[Reading]:
+        """The readings of the last sample; none before the first."""
+        return tuple(self._moments.get(None, (0.0, []))[1])
+
     async def look(self, *, fleet: bool) -> SystemHealth:
         """The readings of this moment, by their thresholds alone, and the fleet's latest.
 

@@ -1,10 +1,12 @@
 """The front door's analysis: what failed, why, and what to do."""
 
+from collections.abc import Sequence
+
 from seawall.analysis import FailureAnalysis
 from seawall.budget.counts import Sli
 from seawall.budget.status import ErrorBudgetStatus
 from seawall.budget.store import ErrorBudgetAlert
-from seawall.health import SystemHealth
+from seawall.health import Reading, SystemHealth
 from seawall.manager.base import Base
 from seawall.patterns import ErrorPattern, PatternStatus
 
@@ -20,6 +22,13 @@ class AnalysisMethods(Base):
         are measured over that.
         """
         return await self._services.system_health()
+
+    def latest_health(self) -> Sequence[Reading]:
+        """This worker's readings of the last background sample; none before the first.
+
+        Costs nothing; ``get_system_health`` reads anew.
+        """
+        return self._services.latest_readings()
 
     async def get_error_budget_status(
         self,

@@ -53,6 +53,10 @@ class PolicyMethods(Base):
         """
         return self._breaker(service_name, options)
 
+    def circuit_breakers(self) -> list[CircuitBreaker]:
+        """Every breaker that was made here, by ``circuit_breaker`` or a policy."""
+        return list(self._breakers)
+
     async def force_circuit_breaker(
         self,
         service_name: str,
