@@ -1,0 +1,125 @@
+"""JSON lines as lines that COPY takes: one conversion a record, none of its numbers touched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from seawall.records import Malformed
+from seawall.source.file_block import (
+    TEXT_FORM,
+    FileBlock,
+    LinesBlock,
+    Place,
+    Split,
+    escaped_line,
+)
+from seawall.source.json_lines import FAULTS, fault_of
+
+_LF = b"\n"
+
+
+class Literal(str):
+    """A number as the file has it: made a float it would lose digits."""
+
+    __slots__ = ()
+
+
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Literal).decode
+_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_any = msgspec.json.decode
+
+
+class JsonCutter:
+    """Cuts the blocks of one reading.
+
+    Args:
+        columns: the keys to be loaded, in order; a key that is missing is NULL.
+        prefix: the file's name, for positions.
+        rows: lines a block.
+        others_ok: keys beyond the columns are left out; else such a record is refused.
+    """
+
+    def __init__(
+        self, columns: tuple[str, ...], prefix: Place, rows: int, *, others_ok: bool
+    ) -> None:
+        self._columns, self._prefix, self._rows = columns, prefix, rows
+        self._known = None if others_ok else frozenset(columns)
+
+    def cut(
+        self, data: bytes, start: int, line: int, *, final: bool
+    ) -> tuple[FileBlock | None, int]:
+        """The next block of ``data``, if there is one, and how many bytes it, or blank lines, took."""
+        end = len(data) if final else data.rfind(_LF) + 1
+        lines = data[:end].split(_LF, self._rows)
+        rest = lines.pop() if len(lines) > self._rows or not lines[-1] else None
+        found: list[bytes | Malformed] = []
+        places: list[Place] = []
+        sources: list[bytes] = []
+        offset = start
+        for number, each in enumerate(lines, line + 1):
+            offset += len(each) + 1
+            if converted := self.converted(each):
+                found.append(converted)
+                places.append((min(offset, start + end), number))
+                sources.append(each)
+        used = end - len(rest or b"")
+        if not found:
+            return None, used
+        origin = lambda place: _decode_any(sources[place])  # noqa: E731
+        return LinesBlock(
+            self._columns, TEXT_FORM, self._prefix, Split(found, places), origin
+        ), used
+
+    def converted(self, line: bytes) -> bytes | Malformed | None:
+        """One line as COPY takes it; None for a blank one."""
+        try:
+            record = _decode(line)
+            if self._known is not None and not self._known.issuperset(record):
+                return self._unknown(line, record)
+            values = [self._text(record.get(name), line, name) for name in self._columns]
+            if b"\\u0000" in line and any(value and "\0" in value for value in values):
+                return Malformed(line, "a NUL character, which no text can hold")
+            if b"\\" not in line:  # then there is nothing to be escaped
+                fields = [r"\N" if value is None else value for value in values]
+                return ("\t".join(fields) + "\n").encode()
+            return escaped_line(values)
+        except FAULTS as error:
+            if not line.strip(b" \t\r"):
+                return None
+            return Malformed(line, *fault_of(error))
+
+    def _text(self, value: Any, line: bytes, name: str) -> str | None:
+        kind = type(value)
+        if kind is str or kind is Literal or value is None:
+            return value  # type: ignore[no-any-return]
+        if kind is bool:
+            return "true" if value else "false"
+        if kind is int:
+            return str(value)
+        # An array or an object is passed on as it is written.
+        raw: str = bytes(_decode_raw(line)[name]).decode()
+        return raw
+
+    def _unknown(self, line: bytes, record: Mapping[str, Any]) -> Malformed:
+        known = self._known or frozenset()
+        names = ", ".join(map(repr, sorted(record.keys() - known)))
+        return Malformed(line, f"the record has {names}, which the load has no column for")
+
+
+def texts_of(values: Sequence[Any]) -> list[str | None]:
+    """Python's values as the texts that the server's types read."""
+    return [_text_of(value) for value in values]
+
+
+def _text_of(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return rf"\x{value.hex()}"
+    if isinstance(value, dict | list | tuple):
+        return msgspec.json.encode(value).decode()
+    isoformat = getattr(value, "isoformat", None)
+    return str(value) if isoformat is None else str(isoformat())
