@@ -1,4 +1,7 @@
-"""The commands. Exit codes: 0 done, 1 the work failed, 2 wrong use or no usable database."""
+"""The commands. Exit codes: 0 done, 1 the work failed, 2 wrong use or no usable database.
+
+``load`` has more of them: see ``load_command``.
+"""
 
 import asyncio
 import json
@@ -16,6 +19,7 @@ import typer
 from rich.console import Console
 
 from seawall._version import __version__
+from seawall.cli import load_command
 from seawall.cli import status as status_view
 from seawall.config import RecoveryConfig
 from seawall.errors import MigrationError, SeawallError
@@ -134,6 +138,9 @@ def demo(
 async def _demo(supervisor: Any, dsn: str, **options: Any) -> dict[str, Any]:
     report: dict[str, Any] = await supervisor.run(dsn, **options)
     return report
+
+
+load_command.register(app, _dsn)
 
 
 @app.command()

@@ -7,11 +7,11 @@ from contextlib import aclosing
 from typing import Any, Protocol, cast
 
 from seawall.errors import InvalidConfigError
-from seawall.records import CopyForm
+from seawall.records import CopyForm, Malformed
 from seawall.source.blocks import opened
 from seawall.source.csv_blocks import CsvCutter
 from seawall.source.csv_source import CsvSource
-from seawall.source.file_block import FileBlock, Place
+from seawall.source.file_block import FileBlock, csv_texts, escaped_texts
 from seawall.source.file_source import Compression, FileSource, Window
 from seawall.source.json_blocks import JsonCutter
 from seawall.source.json_lines import JsonLinesSource
@@ -184,16 +184,28 @@ class CsvBlocks(BlockFile):
         if heading is None:
             return None
         names, raw = heading
-        cutter = CsvCutter(
+        return self._cutter_of(tuple(names), lone_cr=raw.endswith(b"\r")), raw.count(b"\n")
+
+    def _cutter_of(self, names: tuple[str, ...], *, lone_cr: bool = False) -> CsvCutter:
+        return CsvCutter(
             self._form,
             self._plain.encoding,
-            tuple(names),
+            names,
             (self.name,),
             _QUOTED_LIMIT,
             self._rows,
-            lone_cr=raw.endswith(b"\r"),
+            lone_cr=lone_cr,
         )
-        return cutter, raw.count(b"\n")
+
+    def row_of(self, line: bytes, columns: tuple[str, ...]) -> dict[str, Any] | Malformed:
+        """One record from its line."""
+        split, _ = self._cutter_of(columns).split(line, 0, 0, final=True)
+        if len(split.lines) != 1:
+            return Malformed(line, f"{len(split.lines)} records where one belongs")
+        (found,) = split.lines
+        if isinstance(found, Malformed):
+            return found
+        return dict(zip(columns, csv_texts(self._form, found.decode()), strict=True))
 
     async def columns(self) -> tuple[str, ...] | None:
         """The columns' names; None of a file that is empty.
@@ -250,6 +262,14 @@ class JsonBlocks(BlockFile):
         for record in await self.objects(self._sample):
             keys.update(dict.fromkeys(record))
         return tuple(keys) or None
+
+    def row_of(self, line: bytes, columns: tuple[str, ...]) -> dict[str, Any] | Malformed:
+        """One record from its line."""
+        cutter = JsonCutter(columns, (), 1, others_ok=self._names is not None)
+        found = cutter.converted(line)
+        if isinstance(found, bytes):
+            return dict(zip(columns, escaped_texts(found.decode()), strict=True))
+        return found or Malformed(line, "a blank line")
 
     async def objects(self, count: int) -> list[dict[str, Any]]:
         """The first records that can be read."""

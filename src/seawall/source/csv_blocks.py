@@ -59,7 +59,7 @@ class CsvCutter:
     def cut(
         self, data: bytes, start: int, line: int, *, final: bool
     ) -> tuple[FileBlock | None, int]:
-        """The next block of ``data``, if there is one, and how many bytes it, or blank lines, took.
+        """The next block of ``data``, if there is one, and the bytes that it or blank lines took.
 
         Args:
             data: begins where a record begins.

@@ -200,12 +200,10 @@ def escaped_texts(text: str) -> list[str | None]:
 
 def _unescaped(field: str) -> str:
     head, *parts = field.split("\\")
-    if not parts:
-        return head
-    result, parts = [head], iter(parts)
-    for part in parts:
+    result, rest = [head], iter(parts)
+    for part in rest:
         if part:
             result.append(_UNESCAPED.get(part[0], part[0]) + part[1:])
         else:  # a backslash behind a backslash
-            result.append("\\" + next(parts, ""))
+            result.append("\\" + next(rest, ""))
     return "".join(result)

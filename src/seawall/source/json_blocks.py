@@ -1,6 +1,7 @@
 """JSON lines as lines that COPY takes: one conversion a record, none of its numbers touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ class Literal(str):
 
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Literal).decode
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_any = msgspec.json.decode
+_decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class JsonCutter:
@@ -49,7 +50,7 @@ class JsonCutter:
     def cut(
         self, data: bytes, start: int, line: int, *, final: bool
     ) -> tuple[FileBlock | None, int]:
-        """The next block of ``data``, if there is one, and how many bytes it, or blank lines, took."""
+        """The next block of ``data``, if there is one, and the bytes it or blank lines took."""
         end = len(data) if final else data.rfind(_LF) + 1
         lines = data[:end].split(_LF, self._rows)
         rest = lines.pop() if len(lines) > self._rows or not lines[-1] else None
@@ -66,7 +67,7 @@ class JsonCutter:
         used = end - len(rest or b"")
         if not found:
             return None, used
-        origin = lambda place: _decode_any(sources[place])  # noqa: E731
+        origin = lambda place: _decode_exactly(sources[place])  # noqa: E731
         return LinesBlock(
             self._columns, TEXT_FORM, self._prefix, Split(found, places), origin
         ), used
@@ -105,21 +106,3 @@ class JsonCutter:
         known = self._known or frozenset()
         names = ", ".join(map(repr, sorted(record.keys() - known)))
         return Malformed(line, f"the record has {names}, which the load has no column for")
-
-
-def texts_of(values: Sequence[Any]) -> list[str | None]:
-    """Python's values as the texts that the server's types read."""
-    return [_text_of(value) for value in values]
-
-
-def _text_of(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        return rf"\x{value.hex()}"
-    if isinstance(value, dict | list | tuple):
-        return msgspec.json.encode(value).decode()
-    isoformat = getattr(value, "isoformat", None)
-    return str(value) if isoformat is None else str(isoformat())

@@ -30,9 +30,7 @@ class TextRow(Sequence[str | None]):
 
     @property
     def line(self) -> bytes:
-        line = self.block.line(self.number)
-        assert isinstance(line, bytes)  # noqa: S101 - malformed ones were left out
-        return line
+        return _sound(self.block, self.number)
 
     def __len__(self) -> int:
         return len(self.block.columns)
@@ -126,6 +124,14 @@ async def block_copied(
     return True
 
 
+def _sound(block: TextBlock, number: int) -> bytes:
+    """The line of a record that is not malformed: those were left out."""
+    line = block.line(number)
+    if isinstance(line, Malformed):
+        raise TypeError(f"record {number} is malformed: {line.reason}")
+    return line
+
+
 async def copy_lines(
     connection: Any, target: Target, columns: Sequence[Column], rows: Iterable[Any]
 ) -> None:
@@ -142,15 +148,13 @@ async def copy_lines(
 async def copy_numbered(
     connection: Any, table: str, names: Sequence[str], block: TextBlock, numbers: Iterable[int]
 ) -> None:
-    """Copy lines into a table of ours, each with its number in front.
-
-    Args:
-        names: the columns, the number's the first.
-    """
-    separator = block.form.delimiter.encode()
-    line = block.line
-    data = b"".join([b"%d%b%b" % (n, separator, line(n)) for n in numbers])  # type: ignore[str-bytes-safe]
-    await copy_bytes(connection, table, names, block.form, data)
+    """Copy lines into a table of ours, each with its number in front: ``names``' first column."""
+    form = block.form
+    # In quotes: a number of ours is never what stands for NULL.
+    shape = f"{form.quote}%d{form.quote}" if form.csv else "%d"
+    front = f"{shape}{form.delimiter}".encode() + b"%b"
+    data = b"".join([front % (number, _sound(block, number)) for number in numbers])
+    await copy_bytes(connection, table, names, form, data)
 
 
 async def copy_bytes(

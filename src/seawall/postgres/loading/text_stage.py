@@ -17,7 +17,6 @@ from seawall.postgres.loading.stage import Attempts, Expectations, Stage
 from seawall.postgres.loading.target import Column
 from seawall.postgres.loading.text import TextRow, TextRows, copy_numbered
 from seawall.postgres.loading.violations import DOMAIN_INPUT_VERSION, NUMBER, Found
-from seawall.postgres.names import quote
 
 _TEXTS = "seawall_texts"
 _FAULTS = "seawall.faults"  # a setting of the transaction carries them back
@@ -96,7 +95,7 @@ class TextStage(Stage):
 
         return await isolate(copy, names[1:], [TextRow(self._block, number) for number in good])
 
-    # -- values that their types can't read ---------------------------------------------------------
+    # -- values that their types can't read ----------------------------------------------------
 
     async def test_values(self) -> None:
         tested = [(place, c) for place, c in enumerate(self._columns) if not _takes_all(c)]
@@ -153,8 +152,9 @@ async def _by_input(connection: Any, tested: Sequence[tuple[int, Column]]) -> li
     ]
     # MATERIALIZED: the bad ones are found once, by one scan.
     each = " UNION ALL ".join(
-        f"SELECT b.n, {place} AS place, b.c{place} AS text, i.sql_error_code, i.message FROM bad b, "
-        f"pg_input_error_info(b.c{place}, {_literal(_type(column))}) i WHERE i.message IS NOT NULL"
+        f"SELECT b.n, {place} AS place, b.c{place} AS text, i.sql_error_code, i.message "
+        f"FROM bad b, pg_input_error_info(b.c{place}, {_literal(_type(column))}) i "
+        "WHERE i.message IS NOT NULL"
         for place, column in tested
     )
     rows = await connection.fetch(
