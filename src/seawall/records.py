@@ -71,7 +71,7 @@ class TextBlock(Sequence[tuple[Any, Any]], ABC):
         columns: the columns' names, in the records' order.
         form: how COPY is to read it.
         is_plain: COPY reads ``data`` as the block itself does; else records are to be taken from
-            ``line``, one by one.
+            ``lines``, one by one.
         first, last: positions of the first and the last record.
     """
 
@@ -93,9 +93,10 @@ class TextBlock(Sequence[tuple[Any, Any]], ABC):
     def counted(self, count: int) -> None:
         """Told by whom COPY has told how many records ``data`` holds."""
 
+    @property
     @abstractmethod
-    def line(self, index: int) -> bytes | Malformed:
-        """One record as COPY takes it, its line end included; or why it can't."""
+    def lines(self) -> "Sequence[bytes | Malformed]":
+        """The records as COPY takes them, their line ends included; or why one can't be."""
 
     @abstractmethod
     def texts(self, index: int) -> Sequence[str | None]:

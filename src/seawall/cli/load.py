@@ -18,12 +18,9 @@ from seawall.conflict import OnConflictOption
 from seawall.errors import InvalidConfigError
 from seawall.file_load import STEP, FileFormat, FileLoad, FileLoadReport
 from seawall.manager import ErrorRecoveryManager
-from seawall.quarantine.preview import preview
 from seawall.quarantine.record import RecordFilter
 from seawall.quarantine.reprocess import ReprocessMetrics
 from seawall.text import recordable
-
-DONE, FAILED, USAGE, QUARANTINED, TOLERANCE, STOPPED = 0, 1, 2, 3, 4, 130
 
 _EXAMPLES = 3
 
@@ -52,7 +49,6 @@ class Example:
 
     position: Any
     reason: str
-    record: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +57,6 @@ class Outcome:
 
     report: FileLoadReport
     examples: Sequence[Example]
-
-    @property
-    def exit_code(self) -> int:
-        return QUARANTINED if self.report.stream.rows_quarantined else DONE
 
 
 def tolerance_of(text: str | None) -> Tolerance | None:
@@ -114,7 +106,7 @@ async def load(dsn: str, schema: str, command: LoadCommand, display: LoadDisplay
         if report.stream.rows_quarantined:
             which = RecordFilter(run_id=command.run, step=STEP)
             examples = [
-                Example(each.position, each.reason, recordable(preview(each.record, 60)))
+                Example(each.position, recordable(each.reasons[0] if each.reasons else each.reason))
                 for each in await manager.list_quarantined_records(which, limit=_EXAMPLES)
             ]
         return Outcome(report, examples)
@@ -195,7 +187,8 @@ def _summary(stream: StreamReport, table: str) -> str:
         )
     rate = now.read_count / stream.seconds if stream.seconds else 0.0
     text = f"{now.write_count:,} records loaded into {table} in {stream.seconds:,.1f} s"
-    text += f" ({rate:,.0f} a second)"
+    if stream.seconds >= 0.5:
+        text += f" ({rate:,.0f} a second)"
     if stream.rows_read > now.read_count:
         text += f"; with what was loaded before, {stream.rows_loaded:,} of {stream.rows_read:,}"
     return text
@@ -226,7 +219,7 @@ def _show_quarantined(console: Console, outcome: Outcome) -> None:
         reasons.add_row(f"{sum(count for _, count in ordered[10:]):,}", "other reasons")
     console.print(reasons)
     for each in outcome.examples:
-        console.print(f"  {place_of(each.position)}: {each.record}", style="dim", markup=False)
+        console.print(f"  {place_of(each.position)}: {each.reason}", style="dim", markup=False)
     console.print("Mend the table, or the records, and run the same command with --reprocess.")
 
 

@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, cast
 
 import typer
 from rich.console import Console
 
-from seawall.cli import load as loading
-from seawall.cli.load_display import LoadDisplay
 from seawall.errors import (
     InvalidConfigError,
     MissingTableError,
@@ -18,10 +16,14 @@ from seawall.errors import (
     SourceError,
     TooManyBadRecordsError,
 )
-from seawall.file_load import FileFormat, Kind
+
+if TYPE_CHECKING:
+    from seawall.file_load import Kind
 
 T = TypeVar("T")
 DsnOf = Callable[[str | None, Path | None], str]
+
+DONE, FAILED, USAGE, QUARANTINED, TOLERANCE, STOPPED = 0, 1, 2, 3, 4, 130
 
 _HELP = """Load CSV, JSON lines or Parquet files (gzip too) into a table, each record once.
 
@@ -84,6 +86,11 @@ def register(app: typer.Typer, dsn_of: DsnOf) -> None:
         batch_size: Annotated[int, typer.Option(help="Records a transaction.")] = 50_000,
         as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     ) -> None:
+        # Here: it is much, and no other command needs it.
+        from seawall.cli import load as loading
+        from seawall.cli.load_display import LoadDisplay
+        from seawall.file_load import FileFormat
+
         try:
             command = loading.LoadCommand(
                 files=files,
@@ -105,10 +112,10 @@ def register(app: typer.Typer, dsn_of: DsnOf) -> None:
             )
             run = command.run
         except InvalidConfigError as error:
-            _fail(str(error), loading.USAGE)
+            _fail(str(error), USAGE)
         if reprocess:
             metrics = _run(loading.reprocess(dsn_of(dsn, folder), schema, command))
-            code = loading.QUARANTINED if metrics.failed else loading.DONE
+            code = QUARANTINED if metrics.failed else DONE
             if as_json:
                 typer.echo(loading.metrics_as_json(metrics, run, code))
             else:
@@ -116,11 +123,12 @@ def register(app: typer.Typer, dsn_of: DsnOf) -> None:
             raise typer.Exit(code)
         with LoadDisplay(f"into {into}", quiet=as_json) as display:
             outcome = _run(loading.load(dsn_of(dsn, folder), schema, command, display))
+        code = QUARANTINED if outcome.report.stream.rows_quarantined else DONE
         if as_json:
-            typer.echo(loading.as_json(outcome, outcome.exit_code))
+            typer.echo(loading.as_json(outcome, code))
         else:
             loading.show(outcome)
-        raise typer.Exit(outcome.exit_code)
+        raise typer.Exit(code)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -128,19 +136,19 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except TooManyBadRecordsError as error:
-        _fail(str(error), loading.TOLERANCE)
+        _fail(str(error), TOLERANCE)
     except (InvalidConfigError, MissingTableError, FileNotFoundError, IsADirectoryError) as error:
-        _fail(str(error), loading.USAGE)
+        _fail(str(error), USAGE)
     except (ShutdownError, KeyboardInterrupt, asyncio.CancelledError):
-        _fail("stopped; run it again to go on where it was", loading.STOPPED)
+        _fail("stopped; run it again to go on where it was", STOPPED)
     except SourceError as error:
-        _fail(str(error), loading.FAILED)
+        _fail(str(error), FAILED)
     except (SeawallError, OSError) as error:
-        _fail(f"{error}; run it again to go on where it was", loading.FAILED)
+        _fail(f"{error}; run it again to go on where it was", FAILED)
     except Exception as error:
         if (sqlstate := getattr(error, "sqlstate", None)) is None:
             raise
-        _fail(f"the database refuses (SQLSTATE {sqlstate}): {error}", loading.FAILED)
+        _fail(f"the database refuses (SQLSTATE {sqlstate}): {error}", FAILED)
 
 
 def _fail(message: str, code: int) -> NoReturn:

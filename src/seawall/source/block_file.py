@@ -123,7 +123,7 @@ class BlockFile(FileSource):
         async with aclosing(cast("Any", self.chunks(None))) as chunks:
             async for block in chunks:
                 for index in range(min(len(block), records - len(found))):
-                    if isinstance(block.line(index), bytes):
+                    if isinstance(block.lines[index], bytes):
                         values = block.texts(index)
                         found.append(dict(zip(block.columns, values, strict=True)))
                 if len(found) >= records:

@@ -162,7 +162,7 @@ class CsvCutter:
         if fault is not None:
             return Malformed(raw, fault.reason, fault.exception_type)
         text = "".join(lines.texts[first:behind])
-        if self._form.quote not in text:
+        if self._form.quote not in text and not text.startswith("\\."):
             return text.rstrip("\r\n").encode() + _LF
         return csv_line(self._form, csv_texts(self._form, text))
 
@@ -207,14 +207,18 @@ class CsvCutter:
     def _split_unquoted(self, raw: bytes, start: int, line: int) -> Split:
         """The same, where no line end is in quotes, and all lines end in LF or CR LF."""
         delimiters, delimiter = len(self._columns) - 1, self._form.delimiter.encode()
-        lines = raw.split(_LF)
-        ends = list(accumulate((len(each) + 1 for each in lines), initial=start))
-        ends[-1] = start + len(raw)  # the last one lacks its line end
+        lines = raw.splitlines(keepends=True)
+        ends = list(accumulate(map(len, lines), initial=start))
+        undecodable = self._undecodable(raw, lines)
+        is_uniform = {each.count(delimiter) for each in lines} == {delimiters}
+        if is_uniform and not undecodable and self._is_bare(raw):
+            if not raw.endswith(_LF):
+                lines[-1] += _LF
+            return Split(lines, list(zip(ends[1:], range(line + 1, line + len(lines) + 1))))  # noqa: B905
         found: list[bytes | Malformed] = []
         places: list[Place] = []
-        undecodable = self._undecodable(raw, lines)
         for place, each in enumerate(lines):
-            text = each.removesuffix(b"\r")
+            text = each.rstrip(b"\r\n")
             if not text:
                 continue
             places.append((ends[place + 1], line + place + 1))
@@ -223,6 +227,11 @@ class CsvCutter:
             else:
                 found.append(self.as_utf8(text) + _LF)
         return Split(found, places)
+
+    def _is_bare(self, raw: bytes) -> bool:
+        """Whether its lines are COPY's as they are, if each has its fields."""
+        blank = len(self._columns) == 1 and (raw.startswith(_LF) or b"\n\n" in raw)
+        return self._encoding == "utf-8" and b"\0" not in raw and b"\r" not in raw and not blank
 
     def _undecodable(self, raw: bytes, lines: list[bytes]) -> dict[int, str]:
         try:
@@ -240,7 +249,6 @@ class CsvCutter:
         return found
 
     def _malformed(self, raw: bytes, text: bytes, undecodable: str | None) -> Malformed:
-        raw += _LF
         if undecodable is not None:
             return Malformed(raw, undecodable, "builtins.UnicodeDecodeError")
         count = text.count(self._form.delimiter.encode()) + 1
@@ -267,8 +275,9 @@ class _RawBlock(FileBlock):
     @property
     def data(self) -> bytes:
         raw = self._raw
-        if raw.endswith((b"\n\n", b"\n\r\n")):  # blank lines at a file's end
-            raw = raw.rstrip(b"\r\n") + _LF
+        if raw.endswith((b"\n\n", b"\n\r\n", b"\r\r")):  # blank lines at a file's end
+            bare = raw.rstrip(b"\r\n")
+            raw = raw[: len(bare) + 1 + raw.startswith(b"\r\n", len(bare))]
         return self._cutter.as_utf8(raw)
 
     def _made(self) -> Split:

@@ -72,21 +72,22 @@ class FileBlock(TextBlock):
     def counted(self, count: int) -> None:
         self._count = count
 
-    def line(self, index: int) -> bytes | Malformed:
-        return self.split().lines[index]
+    @property
+    def lines(self) -> Sequence[bytes | Malformed]:
+        return self.split().lines
 
     def position(self, index: int) -> Any:
         return [*self._prefix, *self.split().places[index]]
 
     def texts(self, index: int) -> Sequence[str | None]:
-        line = self.line(index)
+        line = self.lines[index]
         if isinstance(line, Malformed):
             return ()
         text = line.decode()
         return csv_texts(self.form, text) if self.form.csv else escaped_texts(text)
 
     def record(self, index: int) -> Any:
-        line = self.line(index)
+        line = self.lines[index]
         if isinstance(line, Malformed):
             return line
         return dict(zip(self.columns, self.texts(index), strict=False))
@@ -133,7 +134,7 @@ class LinesBlock(FileBlock):
         return b"".join(line for line in self.split().lines if isinstance(line, bytes))
 
     def record(self, index: int) -> Any:
-        if self._origin is None or isinstance(self.line(index), Malformed):
+        if self._origin is None or isinstance(self.lines[index], Malformed):
             return super().record(index)
         return self._origin(index)
 
@@ -154,6 +155,9 @@ def csv_texts(form: CopyForm, text: str) -> list[str | None]:
     The csv module doesn't tell which fields were in quotes: their lengths do.
     """
     quote = form.quote
+    if quote not in text:
+        plain = text.rstrip("\r\n").split(form.delimiter)
+        return [None if value == form.null else value for value in plain]
     with long_fields(len(text)):
         row: list[str] = next(csv.reader([text], delimiter=form.delimiter, quotechar=quote), [])
     values: list[str | None] = []

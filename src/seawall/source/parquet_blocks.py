@@ -227,7 +227,7 @@ class _RowsBlock(FileBlock):
         return Split(found.lines, places)
 
     def record(self, index: int) -> Any:
-        line = self.line(index)
+        line = self.lines[index]
         return line if isinstance(line, Malformed) else self._origin(index)
 
 

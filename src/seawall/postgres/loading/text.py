@@ -30,7 +30,7 @@ class TextRow(Sequence[str | None]):
 
     @property
     def line(self) -> bytes:
-        return _sound(self.block, self.number)
+        return _sound(self.block.lines[self.number])
 
     def __len__(self) -> int:
         return len(self.block.columns)
@@ -87,8 +87,8 @@ def shape_block(block: TextBlock, target: Target, names: Sequence[str] | None) -
     columns = columns_of(block, target, names)
     misfits = {
         number: Violation(-1, line.reason, exception_type=line.exception_type)
-        for number in range(len(block))
-        if isinstance(line := block.line(number), Malformed)
+        for number, line in enumerate(block.lines)
+        if isinstance(line, Malformed)
     }
     return Shaped(columns, TextRows(block), misfits, is_text=True)
 
@@ -124,11 +124,10 @@ async def block_copied(
     return True
 
 
-def _sound(block: TextBlock, number: int) -> bytes:
+def _sound(line: bytes | Malformed) -> bytes:
     """The line of a record that is not malformed: those were left out."""
-    line = block.line(number)
     if isinstance(line, Malformed):
-        raise TypeError(f"record {number} is malformed: {line.reason}")
+        raise TypeError(f"a malformed record: {line.reason}")
     return line
 
 
@@ -150,10 +149,11 @@ async def copy_numbered(
 ) -> None:
     """Copy lines into a table of ours, each with its number in front: ``names``' first column."""
     form = block.form
+    lines = block.lines
     # In quotes: a number of ours is never what stands for NULL.
     shape = f"{form.quote}%d{form.quote}" if form.csv else "%d"
     front = f"{shape}{form.delimiter}".encode() + b"%b"
-    data = b"".join([front % (number, _sound(block, number)) for number in numbers])
+    data = b"".join([front % (number, _sound(lines[number])) for number in numbers])
     await copy_bytes(connection, table, names, form, data)
 
 
