@@ -17,7 +17,7 @@ from seawall.checkpoint.batch import Batch
 from seawall.checkpoint.options import CheckpointOptions
 from seawall.checkpoint.strategy import CheckpointStrategy
 from seawall.config import Range
-from seawall.conflict import OnConflictOption
+from seawall.conflict import OnConflictOption, check_on_conflict
 from seawall.errors import (
     InvalidConfigError,
     RecordRefusedError,
@@ -201,6 +201,7 @@ class FileLoad:
             SourceError, SourceChangedError: a file can't be read, or isn't what it was.
             TooManyBadRecordsError: more are bad than is tolerated.
         """
+        check_on_conflict(on_conflict)
         created = await self._prepare(database, create=create)
         async with step:
             async with step.transaction() as tx:

@@ -179,6 +179,8 @@ class _Dirty:
             or (not keys and await self._by_constraints(unique=True))
         )
         if not loaded:
+            if self._is_text:  # many at once, before errors tell of one each
+                await self._stage.test_values()
             await self._by_errors(copy_lines if self._is_text else _copy)
 
     # -- by constraints ------------------------------------------------------------------------

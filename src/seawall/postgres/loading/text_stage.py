@@ -65,6 +65,8 @@ def stage_of(unit: Attempts, expected: Expectations, shaped: Shaped, found: Foun
 class TextStage(Stage):
     """The temporary table of a block's records, which COPY reads."""
 
+    tests_again = True
+
     def __init__(
         self,
         unit: Attempts,
@@ -75,6 +77,7 @@ class TextStage(Stage):
     ) -> None:
         super().__init__(unit, expected, shaped, found)
         self._block = rows.block
+        self._faults: list[Fault] | None = None
 
     async def copy(self, good: Sequence[int]) -> None:
         await copy_numbered(
@@ -98,14 +101,20 @@ class TextStage(Stage):
     # -- values that their types can't read ----------------------------------------------------
 
     async def test_values(self) -> None:
+        if self._faults is None:
+            self._faults = await self._tested()
+        known = set(self._found)  # what was found before may have been dropped since, or not
+        for number, place, text, sqlstate, message in self._faults:
+            if number not in known:
+                column = self._columns[place]
+                self._found[number].append(_violation(column, text, sqlstate, message))
+        self._expected.bad_values = bool(self._faults)
+
+    async def _tested(self) -> list[Fault]:
         tested = [(place, c) for place, c in enumerate(self._columns) if not _takes_all(c)]
         await self._unit.attempt(self._create_texts)
         await self._fill_texts()
-        faults = await self._asked(tested) if tested else []
-        for number, place, text, sqlstate, message in faults:
-            column = self._columns[place]
-            self._found[number].append(_violation(column, text, sqlstate, message))
-        self._expected.bad_values = bool(faults)
+        return await self._asked(tested) if tested else []
 
     async def _create_texts(self) -> None:
         columns = ", ".join(f"c{place} text" for place in range(len(self._columns)))
@@ -186,7 +195,9 @@ def _type(column: Column) -> str:
 
 def _violation(column: Column, text: str, sqlstate: str, message: str) -> Violation:
     """The same reason for every value that has the same fault; the value is the detail."""
-    reason = message.removesuffix(f': "{text}"').replace(f'"{text}"', "the value")
+    reason = message.removesuffix(f': "{text}"')
+    for told in (f'value "{text}"', f'"{text}"'):
+        reason = reason.replace(told, "the value")
     return Violation(
         column.number,
         f'column "{column.name}" ({column.type_sql}): {reason}',
