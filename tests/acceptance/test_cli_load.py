@@ -38,7 +38,7 @@ async def test_load_goes_from_create_to_quarantine_to_reprocessing(database_dsn,
     more = seawall("load", str(path), *options)
     assert more.returncode == 3
     assert "1 of 4 are in quarantine" in more.stdout
-    assert "orders.csv, line 4: " in more.stdout
+    assert 'the first: orders.csv, line 4: "three"' in more.stdout
     assert 'column "id" (bigint): invalid input syntax for type bigint' in more.stdout
     await execute(database_dsn, "ALTER TABLE orders ALTER id TYPE text")
     mended = seawall("load", str(path), *options, "--reprocess", "--json")

@@ -22,7 +22,7 @@ from seawall.quarantine.record import RecordFilter
 from seawall.quarantine.reprocess import ReprocessMetrics
 from seawall.text import recordable
 
-_EXAMPLES = 3
+_REASONS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +45,10 @@ class LoadCommand:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One record that was set aside."""
+    """One record that was set aside: where it stands, and what is special to it."""
 
-    position: Any
-    reason: str
+    place: str
+    special: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Outcome:
     """What a load did, and some of what it set aside."""
 
     report: FileLoadReport
-    examples: Sequence[Example]
+    examples: Mapping[str, Example]
 
 
 def tolerance_of(text: str | None) -> Tolerance | None:
@@ -102,14 +102,24 @@ async def load(dsn: str, schema: str, command: LoadCommand, display: LoadDisplay
                 handle_signals=True,
                 on_progress=display.advance,
             )
-        examples = []
-        if report.stream.rows_quarantined:
-            which = RecordFilter(run_id=command.run, step=STEP)
-            examples = [
-                Example(each.position, recordable(each.reasons[0] if each.reasons else each.reason))
-                for each in await manager.list_quarantined_records(which, limit=_EXAMPLES)
-            ]
-        return Outcome(report, examples)
+        return Outcome(report, await _examples(manager, report.stream))
+
+
+async def _examples(manager: ErrorRecoveryManager, stream: StreamReport) -> dict[str, Example]:
+    """The first record of each of the commonest reasons."""
+    found = {}
+    for reason in [reason for reason, _ in _ordered(stream)][:_REASONS]:
+        which = RecordFilter(run_id=stream.run_id, step=STEP, reason=reason)
+        for each in await manager.list_quarantined_records(which, limit=1):
+            told = next((told for told in each.reasons if told.startswith(reason)), reason)
+            special = told.removeprefix(reason).strip()
+            found[reason] = Example(place_of(each.position), recordable(special))
+    return found
+
+
+def _ordered(stream: StreamReport) -> list[tuple[str, int]]:
+    """Reasons with their counts, the commonest first."""
+    return sorted(stream.quarantined_by_reason.items(), key=lambda item: -item[1])
 
 
 async def reprocess(dsn: str, schema: str, command: LoadCommand) -> ReprocessMetrics:
@@ -212,14 +222,15 @@ def _show_quarantined(console: Console, outcome: Outcome) -> None:
     reasons = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     reasons.add_column(justify="right")
     reasons.add_column(overflow="fold")
-    ordered = sorted(stream.quarantined_by_reason.items(), key=lambda item: -item[1])
-    for reason, count in ordered[:10]:
+    ordered = _ordered(stream)
+    for reason, count in ordered[:_REASONS]:
         reasons.add_row(f"{count:,}", escape(reason))
-    if len(ordered) > 10:
-        reasons.add_row(f"{sum(count for _, count in ordered[10:]):,}", "other reasons")
+        if (example := outcome.examples.get(reason)) is not None:
+            special = f": {example.special}" if example.special else ""
+            reasons.add_row("", f"[dim]the first: {escape(example.place + special)}")
+    if rest := ordered[_REASONS:]:
+        reasons.add_row(f"{sum(count for _, count in rest):,}", "for other reasons")
     console.print(reasons)
-    for each in outcome.examples:
-        console.print(f"  {place_of(each.position)}: {each.reason}", style="dim", markup=False)
     console.print("Mend the table, or the records, and run the same command with --reprocess.")
 
 

@@ -1,10 +1,13 @@
 """Files as sources of blocks: CSV and JSON lines, plain or gzip."""
 
+import functools
 import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, cast
+
+from anyio import to_thread
 
 from seawall.errors import InvalidConfigError
 from seawall.records import CopyForm, Malformed
@@ -60,6 +63,9 @@ class BlockFile(FileSource):
         )
         self.name, self._rows = name or str(self.path), rows
 
+    # Cutting takes as long as loading: it is done beside it, in a thread.
+    _cuts_long = False
+
     @abstractmethod
     async def _cutter(self, window: Window) -> tuple[Cutter, int] | None:
         """What cuts its blocks, past the header, and the header's lines; None: it is empty."""
@@ -96,7 +102,8 @@ class BlockFile(FileSource):
                 used = 1
                 while used and window.data:
                     before = window.data
-                    block, used = cutter.cut(before, window.start, line, final=not more)
+                    cut = functools.partial(cutter.cut, before, window.start, line, final=not more)
+                    block, used = await to_thread.run_sync(cut) if self._cuts_long else cut()
                     line += before.count(b"\n", 0, used)
                     window.use(used)
                     if block is not None:
@@ -234,6 +241,8 @@ class JsonBlocks(BlockFile):
         sample: how many lines are looked at for keys.
         **options: see ``BlockFile``.
     """
+
+    _cuts_long = True  # each record is converted
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """JSON lines as lines that COPY takes: one conversion a record, none of its numbers touched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -20,13 +21,8 @@ from seawall.source.json_lines import FAULTS, fault_of
 _LF = b"\n"
 
 
-class Literal(str):
-    """A number as the file has it: made a float it would lose digits."""
-
-    __slots__ = ()
-
-
-_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Literal).decode
+# Numbers stay as they are written: made floats they would lose digits.
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -46,6 +42,7 @@ class JsonCutter:
     ) -> None:
         self._columns, self._prefix, self._rows = columns, prefix, rows
         self._known = None if others_ok else frozenset(columns)
+        self._get = itemgetter(*columns)
 
     def cut(
         self, data: bytes, start: int, line: int, *, final: bool
@@ -76,33 +73,53 @@ class JsonCutter:
         """One line as COPY takes it; None for a blank one."""
         try:
             record = _decode(line)
-            if self._known is not None and not self._known.issuperset(record):
+            values = self._values(record)
+            if values is None:
                 return self._unknown(line, record)
-            values = [self._text(record.get(name), line, name) for name in self._columns]
-            if b"\\u0000" in line and any(value and "\0" in value for value in values):
+            is_bare = b"\\" not in line  # then there is nothing to be escaped
+            null = r"\N" if is_bare else None
+            texts = [
+                each
+                if (kind := type(each)) is str
+                else null
+                if each is None
+                else str(each)
+                if kind is int
+                else _text_of(each, record, line)
+                for each in values
+            ]
+            if is_bare:
+                return ("\t".join(texts) + "\n").encode()  # type: ignore[arg-type]  # none is None
+            if b"\\u0000" in line and any(text and "\0" in text for text in texts):
                 return Malformed(line, "a NUL character, which no text can hold")
-            if b"\\" not in line:  # then there is nothing to be escaped
-                fields = [r"\N" if value is None else value for value in values]
-                return ("\t".join(fields) + "\n").encode()
-            return escaped_line(values)
+            return escaped_line(texts)
         except FAULTS as error:
             if not line.strip(b" \t\r"):
                 return None
             return Malformed(line, *fault_of(error))
 
-    def _text(self, value: Any, line: bytes, name: str) -> str | None:
-        kind = type(value)
-        if kind is str or kind is Literal or value is None:
-            return value  # type: ignore[no-any-return]
-        if kind is bool:
-            return "true" if value else "false"
-        if kind is int:
-            return str(value)
-        # An array or an object is passed on as it is written.
-        raw: str = bytes(_decode_raw(line)[name]).decode()
-        return raw
+    def _values(self, record: Mapping[str, Any]) -> Sequence[Any] | None:
+        """The columns' values; None where the record has a key too many."""
+        if len(record) == len(self._columns) > 1:
+            try:
+                values: Sequence[Any] = self._get(record)
+            except KeyError:
+                pass
+            else:
+                return values
+        if self._known is not None and not self._known.issuperset(record):
+            return None
+        return [record.get(name) for name in self._columns]
 
     def _unknown(self, line: bytes, record: Mapping[str, Any]) -> Malformed:
         known = self._known or frozenset()
         names = ", ".join(map(repr, sorted(record.keys() - known)))
         return Malformed(line, f"the record has {names}, which the load has no column for")
+
+
+def _text_of(value: Any, record: Mapping[str, Any], line: bytes) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # An array or an object is passed on as it is written.
+    name = next(name for name, each in record.items() if each is value)
+    return bytes(_decode_raw(line)[name]).decode()
