@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from seawall.errors import TransactionEndedError as TransactionEndedError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
+    from seawall.file_load import FileFormat as FileFormat
+    from seawall.file_load import FileLoadReport as FileLoadReport
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.patterns import ErrorPattern as ErrorPattern
     from seawall.patterns import PatternMiner as PatternMiner
@@ -125,6 +127,7 @@ _HOMES = {
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
     "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
     "fallback": "LastGood",
+    "file_load": "FileFormat FileLoadReport",
     "manager": "ErrorRecoveryManager",
     "patterns": "ErrorPattern PatternMiner stack_fingerprint",
     "pipeline": "Policy",
