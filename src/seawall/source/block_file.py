@@ -63,9 +63,6 @@ class BlockFile(FileSource):
         )
         self.name, self._rows = name or str(self.path), rows
 
-    # Cutting takes as long as loading: it is done beside it, in a thread.
-    _cuts_long = False
-
     @abstractmethod
     async def _cutter(self, window: Window) -> tuple[Cutter, int] | None:
         """What cuts its blocks, past the header, and the header's lines; None: it is empty."""
@@ -103,7 +100,8 @@ class BlockFile(FileSource):
                 while used and window.data:
                     before = window.data
                     cut = functools.partial(cutter.cut, before, window.start, line, final=not more)
-                    block, used = await to_thread.run_sync(cut) if self._cuts_long else cut()
+                    # In a thread: it may take as long as loading, and is done beside it.
+                    block, used = await to_thread.run_sync(cut)
                     line += before.count(b"\n", 0, used)
                     window.use(used)
                     if block is not None:
@@ -241,8 +239,6 @@ class JsonBlocks(BlockFile):
         sample: how many lines are looked at for keys.
         **options: see ``BlockFile``.
     """
-
-    _cuts_long = True  # each record is converted
 
     def __init__(
         self,

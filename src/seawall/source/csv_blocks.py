@@ -108,17 +108,22 @@ class CsvCutter:
 
     def _has_quotes_in_place(self, raw: bytes) -> bool:
         """Whether each quote begins a field, ends it, or stands doubled within one."""
-        parts = raw.split(self._quote)
-        outside = parts[::2]
+        quote = self._quote
+        outside = raw.split(quote)[::2]
         ends = (self._form.delimiter.encode(), b"\n", b"\r")
         if outside[0] and not outside[0].endswith(ends):
             return False
         if outside[-1] and not outside[-1].startswith(ends):
             return False
-        # Nothing between two quotes: a doubled one. (COPY has the same rule.)
-        distinct = set(outside[1:-1])
-        distinct.discard(b"")
-        return all(part.startswith(ends) and part.endswith(ends) for part in distinct)
+        # Nothing between two quotes: a doubled one within a field. (COPY has the same rule.)
+        between = list(filter(None, outside[1:-1]))
+        if not between:
+            return True
+        # Counted, not looked at one by one: most of a file may be in quotes.
+        joined = quote + quote.join(between) + quote
+        begun = sum(joined.count(quote + end) for end in ends)
+        ended = sum(joined.count(end + quote) for end in ends)
+        return begun == ended == len(between)
 
     # -- one by one -----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Records of a file in the form that COPY takes; split into lines only where one is asked for."""
 
 import csv
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seawall.records import CopyForm, Malformed, TextBlock
+
+_one_at_a_time = threading.RLock()  # blocks are cut in threads
 
 Place = tuple[Any, ...]  # where a record ends in its file, such as (byte, line)
 
@@ -142,11 +145,12 @@ class LinesBlock(FileBlock):
 @contextmanager
 def long_fields(limit: int) -> Iterator[None]:
     """Let the csv module take fields that COPY takes too; its own bound is of the process."""
-    before = csv.field_size_limit(limit)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+    with _one_at_a_time:
+        before = csv.field_size_limit(limit)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def csv_texts(form: CopyForm, text: str) -> list[str | None]:
