@@ -1454,4 +1454,577 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     '05e4dfbf36c1f5f4f04e3a6a55bd6ef4a8268537efd35517360564cc57f73bd1',
     '0.1.0');
 
+-- 0012_pre_roles
+
+-- What a role that only writes can't do by itself, it does by these functions of the owner: as far
+-- as they go, and no further. Each has a search path of its own, with temporary tables last, so that
+-- nobody's table of the same name stands in the way.
+
+-- The next partition, by name and month alone: its bounds are reckoned here.
+CREATE FUNCTION make_partition(parent text, month date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    keys constant jsonb := '{"error_details": "error_id", "retry_attempts": "attempt_id",
+                             "system_health": "sample_id"}';
+    own text := current_schema();
+    key text := keys ->> parent;
+    first date := date_trunc('month', month)::date;
+    child text := parent || to_char(first, '_YYYY_MM');
+    from_key uuid := uuid7_floor(first);
+    to_key uuid := uuid7_floor((first + interval '1 month')::date);
+BEGIN
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'make_partition: % is not one of %', parent, keys
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF first < date '2020-01-01' OR first >= date '2100-01-01' THEN
+        RAISE EXCEPTION 'make_partition: % is out of range', month
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM pg_advisory_xact_lock(hashtextextended('seawall partitions ' || own, 0));
+    IF to_regclass(format('%I.%I', own, child)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    -- A writer on its way to the default partition would make the attaching fail, or be refused
+    -- after it: its row belongs into the new one. Held off at the parent, it looks anew. Reads go on.
+    EXECUTE format('LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE', own, parent);
+    -- Made aside and attached: creating it in place would lock out the readers too.
+    EXECUTE format('CREATE TABLE %I.%I (LIKE %I.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                   own, child, own, parent);
+    -- A row that the default partition has already would refuse the attaching.
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM %I.%I WHERE %I >= %L AND %I < %L RETURNING *) '
+        'INSERT INTO %I.%I SELECT * FROM moved',
+        own, parent || '_default', key, from_key, key, to_key, own, child);
+    EXECUTE format('ALTER TABLE %I.%I ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
+                   own, parent, own, child, from_key, to_key);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION make_partition IS 'Make the partition of a month, unless it is there; whether it was made.';
+
+-- The smallest UUIDv7 of a day: a bound between partitions.
+CREATE FUNCTION uuid7_floor(day date) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM day::timestamp) * 1000)::bigint), 12, '0')
+            || '70008000000000000000')::uuid
+$$;
+COMMENT ON FUNCTION uuid7_floor IS 'The smallest UUIDv7 of a day, in UTC.';
+
+DO $$
+DECLARE
+    each text;
+BEGIN
+    FOREACH each IN ARRAY ARRAY[
+        'make_partition(text, date)', 'quarantine_count_added()', 'quarantine_count_changed()',
+        'quarantine_records_removed()', 'quarantine_records_emptied()'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       each, current_schema());
+    END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION make_partition FROM PUBLIC;
+
+-- What was done by hand stays as it was written down, whoever asks.
+CREATE FUNCTION audit_log_refuses() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_log is only ever added to'
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_log_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuses();
+CREATE INDEX audit_log_acted ON audit_log (acted_at DESC);
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (12, '0012_pre_roles',
+    'a8be3d03e565df9dc441294c044d2b4c1bb32b23842ffe2239d5dbe99a8c3045',
+    '0.1.0');
+
+-- 0013_pre_failure_analysis
+
+-- Failure analysis: recent counts by five minutes, older ones by hour, and the changes told of.
+
+-- Nothing has ever written it: times to recovery come from the runs themselves.
+ALTER TABLE failure_analysis DROP COLUMN recovery_seconds;
+COMMENT ON TABLE failure_analysis IS 'Ends of work by hour and attribute, folded from failure_slots when a day old.';
+COMMENT ON COLUMN failure_analysis.hour IS 'Start of the hour; of the day, in UTC, for single values after the eighth day.';
+COMMENT ON COLUMN failure_analysis.dimension IS 'The attribute: total, run, step, host, release, partition, error_type, exception, operation, or a pair.';
+COMMENT ON COLUMN failure_analysis.value IS 'The attribute''s value; empty for total and run, (other) for those beyond the bound.';
+CREATE INDEX failure_analysis_totals ON failure_analysis (pipeline_id, dimension, hour) WHERE value = '';
+
+CREATE TABLE failure_slots (
+    pipeline_id text NOT NULL,
+    slot timestamptz NOT NULL,
+    dimension text NOT NULL,
+    value text NOT NULL,
+    failures bigint NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    successes bigint NOT NULL DEFAULT 0 CHECK (successes >= 0),
+    PRIMARY KEY (pipeline_id, slot, dimension, value)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE failure_slots IS 'Ends of work of the last day, by five minutes and attribute; every worker adds to it.';
+COMMENT ON COLUMN failure_slots.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_slots.slot IS 'Start of the five minutes.';
+COMMENT ON COLUMN failure_slots.dimension IS 'The attribute, as in failure_analysis.';
+COMMENT ON COLUMN failure_slots.value IS 'The attribute''s value, as in failure_analysis.';
+COMMENT ON COLUMN failure_slots.failures IS 'Failures with that value.';
+COMMENT ON COLUMN failure_slots.successes IS 'Successes with that value.';
+CREATE INDEX failure_slots_totals ON failure_slots (pipeline_id, dimension, slot) WHERE value = '';
+CREATE INDEX failure_slots_slot ON failure_slots (slot);
+CREATE INDEX failure_slots_ends ON failure_slots (slot) WHERE value = '';
+
+CREATE TABLE failure_changes (
+    pipeline_id text NOT NULL,
+    began_at timestamptz NOT NULL,
+    detected_at timestamptz NOT NULL,
+    failures_before bigint NOT NULL,
+    total_before bigint NOT NULL,
+    failures_after bigint NOT NULL,
+    total_after bigint NOT NULL,
+    subject text NOT NULL DEFAULT '',
+    told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline_id, began_at, subject)
+);
+COMMENT ON TABLE failure_changes IS 'Changes of failure rates that were told of: each once.';
+COMMENT ON COLUMN failure_changes.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN failure_changes.began_at IS 'Start of the first slot with the new rate.';
+COMMENT ON COLUMN failure_changes.detected_at IS 'Start of the slot in which it became certain.';
+COMMENT ON COLUMN failure_changes.failures_before IS 'Failures before it, since the change before that.';
+COMMENT ON COLUMN failure_changes.total_before IS 'Ends of work that they are of.';
+COMMENT ON COLUMN failure_changes.failures_after IS 'Failures from began_at to detected_at.';
+COMMENT ON COLUMN failure_changes.total_after IS 'Ends of work that they are of.';
+COMMENT ON COLUMN failure_changes.subject IS 'The part whose rate it is, as "dimension: value"; empty for the whole.';
+COMMENT ON COLUMN failure_changes.told_at IS 'When it was told of.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (13, '0013_pre_failure_analysis',
+    '87fd0318910603b742dcc9d9313baef7a6d12eba0b5480cbe249d23ea836f20a',
+    '0.1.0');
+
+-- 0014_pre_error_patterns
+
+-- Error patterns of the whole fleet: shapes of messages, the patterns that they are, and counts.
+
+ALTER TABLE error_details ADD COLUMN pattern_id text;
+COMMENT ON COLUMN error_details.pattern_id IS 'The pattern of its message as known when it was logged; error_pattern_shapes has the one of now.';
+
+ALTER TABLE error_patterns
+    ADD COLUMN template json NOT NULL DEFAULT '{"tokens": []}',
+    ADD COLUMN status_changed_at timestamptz,
+    ADD COLUMN status_actor text,
+    ADD COLUMN status_reason text,
+    ADD COLUMN regressed_at timestamptz,
+    ADD COLUMN regression_count int NOT NULL DEFAULT 0 CHECK (regression_count >= 0);
+COMMENT ON COLUMN error_patterns.template IS 'The template''s tokens and, in hexadecimal, before which of them spaces are.';
+COMMENT ON COLUMN error_patterns.status_changed_at IS 'When it was resolved, ignored, opened again, or regressed.';
+COMMENT ON COLUMN error_patterns.status_actor IS 'Who did that; NULL where it was an error that came back.';
+COMMENT ON COLUMN error_patterns.status_reason IS 'Why, in the actor''s words.';
+COMMENT ON COLUMN error_patterns.regressed_at IS 'When it last came back after it had been resolved.';
+COMMENT ON COLUMN error_patterns.regression_count IS 'How often it came back.';
+
+CREATE TABLE error_pattern_shapes (
+    shape_key text PRIMARY KEY CHECK (shape_key ~ '^[0-9a-f]{16}$'),
+    pattern_id text NOT NULL,
+    error_type text NOT NULL,
+    tokens json NOT NULL,
+    spaced text,
+    absorbs boolean NOT NULL DEFAULT false,
+    sequence bigint GENERATED ALWAYS AS IDENTITY
+);
+COMMENT ON TABLE error_pattern_shapes IS 'Shapes of messages that workers met: the pattern of each, also for ids of before.';
+COMMENT ON COLUMN error_pattern_shapes.shape_key IS 'Made from error type and tokens.';
+COMMENT ON COLUMN error_pattern_shapes.pattern_id IS 'The pattern that it belongs to now.';
+COMMENT ON COLUMN error_pattern_shapes.error_type IS 'Classification shared by all its errors.';
+COMMENT ON COLUMN error_pattern_shapes.tokens IS 'Constant words in order, <*> for each value.';
+COMMENT ON COLUMN error_pattern_shapes.spaced IS 'Before which tokens spaces are, a bit each, in hexadecimal.';
+COMMENT ON COLUMN error_pattern_shapes.absorbs IS 'It stands for shapes that a worker gave up for want of room.';
+COMMENT ON COLUMN error_pattern_shapes.sequence IS 'Grows with each change: a worker reads what is above the last that it knows.';
+CREATE INDEX error_pattern_shapes_sequence ON error_pattern_shapes (sequence);
+CREATE INDEX error_pattern_shapes_pattern ON error_pattern_shapes (pattern_id);
+
+CREATE TABLE error_pattern_counts (
+    pipeline_id text NOT NULL,
+    day date NOT NULL,
+    pattern_id text NOT NULL REFERENCES error_patterns ON DELETE CASCADE,
+    from_00 bigint NOT NULL DEFAULT 0 CHECK (from_00 >= 0),
+    from_06 bigint NOT NULL DEFAULT 0 CHECK (from_06 >= 0),
+    from_12 bigint NOT NULL DEFAULT 0 CHECK (from_12 >= 0),
+    from_18 bigint NOT NULL DEFAULT 0 CHECK (from_18 >= 0),
+    PRIMARY KEY (pipeline_id, day, pattern_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE error_pattern_counts IS 'Errors of each pattern and day: what analysis reads.';
+COMMENT ON COLUMN error_pattern_counts.pipeline_id IS 'The pipeline; <all>: all of them together; <other>: those that are not kept apart.';
+COMMENT ON COLUMN error_pattern_counts.day IS 'The day, in UTC.';
+COMMENT ON COLUMN error_pattern_counts.pattern_id IS 'The pattern; goes with it.';
+COMMENT ON COLUMN error_pattern_counts.from_00 IS 'Errors seen in the six hours from midnight.';
+COMMENT ON COLUMN error_pattern_counts.from_06 IS 'Errors seen in the six hours from 6.';
+COMMENT ON COLUMN error_pattern_counts.from_12 IS 'Errors seen in the six hours from 12.';
+COMMENT ON COLUMN error_pattern_counts.from_18 IS 'Errors seen in the six hours from 18.';
+CREATE INDEX error_pattern_counts_pattern ON error_pattern_counts (pattern_id, pipeline_id, day);
+CREATE INDEX error_pattern_counts_day ON error_pattern_counts (day);
+
+CREATE TABLE error_pattern_workers (
+    worker text PRIMARY KEY,
+    flush bigint NOT NULL,
+    told json NOT NULL,
+    flushed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE error_pattern_workers IS 'Each worker''s last flush of counts: a COMMIT whose answer was lost is not made twice.';
+COMMENT ON COLUMN error_pattern_workers.worker IS 'The worker: a process.';
+COMMENT ON COLUMN error_pattern_workers.flush IS 'Number of its last flush.';
+COMMENT ON COLUMN error_pattern_workers.told IS 'Patterns that were new, or came back, in that flush.';
+COMMENT ON COLUMN error_pattern_workers.flushed_at IS 'When it was.';
+CREATE INDEX error_pattern_workers_flushed_at ON error_pattern_workers (flushed_at);
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (14, '0014_pre_error_patterns',
+    'c0aafed355006d1e8fa4898eb60112d2bddbddabe3fcc16c22947aa1ac1d038d',
+    '0.1.0');
+
+-- 0015_pre_health
+
+-- Workers of the fleet, what an error says of its machine, and runs that are stuck. Times are of this
+-- server's clock.
+
+CREATE TABLE workers (
+    worker_id text PRIMARY KEY,
+    host text NOT NULL,
+    pid int NOT NULL,
+    pipeline_id text NOT NULL,
+    version text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    interval_seconds double precision NOT NULL,
+    status text NOT NULL CHECK (status IN ('ok', 'warn', 'critical')),
+    readings json NOT NULL,
+    problems text[] NOT NULL
+) WITH (fillfactor = 70);  -- written again and again on the same page (HOT)
+COMMENT ON TABLE workers IS 'The fleet''s workers, a row each while they live, with their latest sample.';
+COMMENT ON COLUMN workers.worker_id IS 'Key: host, process id and a part of its own.';
+COMMENT ON COLUMN workers.host IS 'Its host.';
+COMMENT ON COLUMN workers.pid IS 'Its process id.';
+COMMENT ON COLUMN workers.pipeline_id IS 'The pipeline of its manager.';
+COMMENT ON COLUMN workers.version IS 'Its version of seawall.';
+COMMENT ON COLUMN workers.started_at IS 'When it sent its first sample.';
+COMMENT ON COLUMN workers.last_seen_at IS 'When it sent its latest.';
+COMMENT ON COLUMN workers.interval_seconds IS 'How often it sends one: silent for three of these, it is taken for gone.';
+COMMENT ON COLUMN workers.status IS 'The worst of its readings.';
+COMMENT ON COLUMN workers.readings IS 'Its readings by name, a disk''s with its folder.';
+COMMENT ON COLUMN workers.problems IS 'Those that are not ok, in words.';
+
+ALTER TABLE system_health ADD COLUMN worker_id text;
+COMMENT ON COLUMN system_health.worker_id IS 'The worker, as in workers, which keeps it while it lives.';
+
+ALTER TABLE error_details ADD COLUMN health json;
+COMMENT ON COLUMN error_details.health IS 'For a system error, the machine at its moment: summary, status, age_seconds, readings by name.';
+
+ALTER TABLE runs ADD COLUMN stuck_at timestamptz;
+COMMENT ON COLUMN runs.stuck_at IS 'When it was last found to save nothing though its workers live; older than its last save: it went on.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (15, '0015_pre_health',
+    '18f3cf24605b0851bf7a909450714b4926c078f84c09f2cca9e170b118775311',
+    '0.1.0');
+
+-- 0016_pre_error_budget
+
+-- Error budgets: the minutes of error_budget are kept by the transaction that ends a run, folded
+-- into hours when they are old, and each count stands in one of the two.
+
+ALTER TABLE error_budget DROP COLUMN objective;  -- see error_budget_objectives
+ALTER TABLE error_budget SET (fillfactor = 70);
+CREATE INDEX error_budget_minute ON error_budget (minute);
+COMMENT ON TABLE error_budget IS 'Good and bad outcomes a minute; what is older than some days is in error_budget_hours. A count may be negative: taken back from an hour, since its run was started again.';
+COMMENT ON COLUMN error_budget.good_runs IS 'Runs whose last end was good and fell into it.';
+COMMENT ON COLUMN error_budget.bad_runs IS 'Runs whose last end fell into it: they failed, or were abandoned. Cancelled ones count as neither.';
+COMMENT ON COLUMN error_budget.good_rows IS 'Rows loaded, in the minute of their being written down here.';
+COMMENT ON COLUMN error_budget.bad_rows IS 'Rows set aside, in the minute of their being written down here.';
+
+CREATE TABLE error_budget_hours (
+    pipeline_id text NOT NULL,
+    hour timestamptz NOT NULL,
+    good_runs bigint NOT NULL DEFAULT 0,
+    bad_runs bigint NOT NULL DEFAULT 0,
+    good_rows bigint NOT NULL DEFAULT 0,
+    bad_rows bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (pipeline_id, hour)
+);
+CREATE INDEX error_budget_hours_hour ON error_budget_hours (hour);
+COMMENT ON TABLE error_budget_hours IS 'What was folded out of error_budget: its sums an hour.';
+COMMENT ON COLUMN error_budget_hours.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_hours.hour IS 'Start of the hour, in UTC.';
+COMMENT ON COLUMN error_budget_hours.good_runs IS 'Runs that ended well in it.';
+COMMENT ON COLUMN error_budget_hours.bad_runs IS 'Runs that failed or were abandoned in it.';
+COMMENT ON COLUMN error_budget_hours.good_rows IS 'Rows loaded in it.';
+COMMENT ON COLUMN error_budget_hours.bad_rows IS 'Rows set aside in it.';
+
+CREATE TABLE error_budget_objectives (
+    pipeline_id text NOT NULL CHECK (pipeline_id <> ''),
+    sli text NOT NULL CHECK (sli IN ('runs', 'rows')),
+    objective double precision CHECK (objective > 0 AND objective < 1),
+    counted_from timestamptz,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline_id, sli)
+);
+COMMENT ON TABLE error_budget_objectives IS 'What was set for a pipeline by a call; the fleet agrees on it.';
+COMMENT ON COLUMN error_budget_objectives.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_objectives.sli IS 'What is counted: runs or rows.';
+COMMENT ON COLUMN error_budget_objectives.objective IS 'Share of good ones that is aimed at; NULL: the worker''s configuration says it.';
+COMMENT ON COLUMN error_budget_objectives.counted_from IS 'What was before is forgiven and doesn''t count; NULL for nothing.';
+COMMENT ON COLUMN error_budget_objectives.changed_at IS 'When it was set last.';
+
+CREATE TABLE error_budget_alerts (
+    alert_id uuid PRIMARY KEY,
+    pipeline_id text NOT NULL,
+    sli text NOT NULL CHECK (sli IN ('runs', 'rows')),
+    state text NOT NULL CHECK (state IN ('firing', 'resolved')),
+    severity text NOT NULL CHECK (severity IN ('page', 'ticket')),
+    rule text NOT NULL,
+    objective double precision NOT NULL,
+    long_burn_rate double precision NOT NULL,
+    short_burn_rate double precision NOT NULL,
+    bad bigint NOT NULL,
+    total bigint NOT NULL,
+    fired_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    resolved_at timestamptz,
+    announced boolean NOT NULL DEFAULT false
+);
+-- One alert an outage, whoever evaluates it.
+CREATE UNIQUE INDEX error_budget_alerts_firing ON error_budget_alerts (pipeline_id, sli)
+    WHERE state = 'firing';
+CREATE INDEX error_budget_alerts_resolved ON error_budget_alerts (pipeline_id, sli, resolved_at);
+CREATE INDEX error_budget_alerts_unannounced ON error_budget_alerts (alert_id) WHERE NOT announced;
+COMMENT ON TABLE error_budget_alerts IS 'Alerts on how fast error budgets go: a row an outage.';
+COMMENT ON COLUMN error_budget_alerts.alert_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN error_budget_alerts.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_alerts.sli IS 'What was counted: runs or rows.';
+COMMENT ON COLUMN error_budget_alerts.state IS 'firing, or resolved.';
+COMMENT ON COLUMN error_budget_alerts.severity IS 'page or ticket; a ticket may become a page, never the other way.';
+COMMENT ON COLUMN error_budget_alerts.rule IS 'The rule that fired last: burn rate and windows.';
+COMMENT ON COLUMN error_budget_alerts.objective IS 'What was aimed at then.';
+COMMENT ON COLUMN error_budget_alerts.long_burn_rate IS 'Burn rate of its long window then.';
+COMMENT ON COLUMN error_budget_alerts.short_burn_rate IS 'Burn rate of its short window then.';
+COMMENT ON COLUMN error_budget_alerts.bad IS 'Bad ones in its long window then.';
+COMMENT ON COLUMN error_budget_alerts.total IS 'All in its long window then.';
+COMMENT ON COLUMN error_budget_alerts.fired_at IS 'When it began.';
+COMMENT ON COLUMN error_budget_alerts.resolved_at IS 'When it was over; later windows begin there.';
+COMMENT ON COLUMN error_budget_alerts.announced IS 'Whether its last change was told to the listeners.';
+
+CREATE TABLE error_budget_exhausted (
+    pipeline_id text NOT NULL,
+    sli text NOT NULL CHECK (sli IN ('runs', 'rows')),
+    exhausted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    bad bigint NOT NULL,
+    total bigint NOT NULL,
+    objective double precision NOT NULL,
+    window_days double precision NOT NULL,
+    PRIMARY KEY (pipeline_id, sli)
+);
+COMMENT ON TABLE error_budget_exhausted IS 'Pipelines whose error budget is gone now; what each worker''s policy reads.';
+COMMENT ON COLUMN error_budget_exhausted.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN error_budget_exhausted.sli IS 'What is counted: runs or rows.';
+COMMENT ON COLUMN error_budget_exhausted.exhausted_at IS 'When that was noticed.';
+COMMENT ON COLUMN error_budget_exhausted.bad IS 'Bad ones in the window, at the last look.';
+COMMENT ON COLUMN error_budget_exhausted.total IS 'All in the window, at the last look.';
+COMMENT ON COLUMN error_budget_exhausted.objective IS 'What is aimed at.';
+COMMENT ON COLUMN error_budget_exhausted.window_days IS 'Days of the window.';
+
+-- A run counts by its last end, at the minute of that, and is taken back when it is entered again.
+-- One statement adds in the order of the key, so that two workers never wait in a circle.
+CREATE FUNCTION error_budget_runs_added() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
+    SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
+        count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status <> 'succeeded')
+    FROM added
+    WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (pipeline_id, minute) DO UPDATE SET
+        good_runs = b.good_runs + excluded.good_runs, bad_runs = b.bad_runs + excluded.bad_runs;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER error_budget_runs_added AFTER INSERT ON runs
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION error_budget_runs_added();
+
+CREATE FUNCTION error_budget_runs_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
+    SELECT pipeline_id, minute, sum(good), sum(bad)
+    FROM (
+        SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC') AS minute,
+            (status = 'succeeded')::int AS good, (status <> 'succeeded')::int AS bad
+        FROM after_it WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+        UNION ALL
+        SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
+            -(status = 'succeeded')::int, -(status <> 'succeeded')::int
+        FROM before_it WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+    ) changes
+    GROUP BY 1, 2 HAVING sum(good) <> 0 OR sum(bad) <> 0 ORDER BY 1, 2
+    ON CONFLICT (pipeline_id, minute) DO UPDATE SET
+        good_runs = b.good_runs + excluded.good_runs, bad_runs = b.bad_runs + excluded.bad_runs;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER error_budget_runs_changed AFTER UPDATE ON runs
+    REFERENCING OLD TABLE AS before_it NEW TABLE AS after_it
+    FOR EACH STATEMENT EXECUTE FUNCTION error_budget_runs_changed();
+
+-- Whoever may end a run need not have rights here; nobody's temporary table stands in the way.
+DO $$
+DECLARE
+    each text;
+BEGIN
+    FOREACH each IN ARRAY ARRAY['error_budget_runs_added()', 'error_budget_runs_changed()'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       each, current_schema());
+    END LOOP;
+END $$;
+
+-- Runs that ended before there was this: their last state is all that is known of them.
+INSERT INTO error_budget AS b (pipeline_id, minute, good_runs, bad_runs)
+SELECT pipeline_id, date_trunc('minute', ended_at, 'UTC'),
+    count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status <> 'succeeded')
+FROM runs
+WHERE status IN ('succeeded', 'failed', 'abandoned') AND ended_at IS NOT NULL
+GROUP BY 1, 2
+ON CONFLICT (pipeline_id, minute) DO UPDATE SET
+    good_runs = excluded.good_runs, bad_runs = excluded.bad_runs;
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (16, '0016_pre_error_budget',
+    '3b6096df12ba5444f86c9798c5c9708cab0b03c5f7b78b72731e32e408c29c30',
+    '0.1.0');
+
+-- 0017_pre_recovery_actions
+
+-- Recovery actions with their outcomes counted, and retry policies that are tuned by what was seen.
+
+ALTER TABLE runs ADD COLUMN resume_count int NOT NULL DEFAULT 0 CHECK (resume_count >= 0);
+COMMENT ON COLUMN runs.resume_count IS 'How often it was entered again after it had failed, was cancelled or abandoned.';
+
+ALTER TABLE recovery_actions
+    ADD COLUMN operation text,
+    ADD COLUMN automatic boolean NOT NULL DEFAULT false,
+    ADD COLUMN actor text,
+    ADD COLUMN summary text NOT NULL DEFAULT '',
+    ADD COLUMN once text,
+    ADD COLUMN settled_at timestamptz;
+COMMENT ON TABLE recovery_actions IS 'Rare actions, a row each: resumed runs, opened breakers, automatic changes, escalations, what people did. The frequent ones are counted in recovery_action_counts.';
+COMMENT ON COLUMN recovery_actions.action IS 'What was done: resume, breaker_opened, tune, escalate, or the name that a person gave.';
+COMMENT ON COLUMN recovery_actions.operation IS 'The call, service or step that it is about.';
+COMMENT ON COLUMN recovery_actions.automatic IS 'seawall did it by itself, under the cap per hour.';
+COMMENT ON COLUMN recovery_actions.actor IS 'Who did it, where it was a person or a program of the user''s.';
+COMMENT ON COLUMN recovery_actions.summary IS 'What was done and why, secrets masked.';
+COMMENT ON COLUMN recovery_actions.once IS 'Names what all workers would tell of; kept once.';
+COMMENT ON COLUMN recovery_actions.settled_at IS 'When its outcome was known; NULL before.';
+CREATE UNIQUE INDEX recovery_actions_once ON recovery_actions (once) WHERE once IS NOT NULL;
+CREATE INDEX recovery_actions_automatic ON recovery_actions (pipeline_id, taken_at) WHERE automatic;
+CREATE INDEX recovery_actions_open ON recovery_actions (action, operation) WHERE outcome IS NULL;
+
+CREATE TABLE recovery_action_counts (
+    pipeline_id text NOT NULL,
+    day date NOT NULL,
+    operation text NOT NULL,
+    pattern_id text NOT NULL,
+    error_type text NOT NULL,
+    action text NOT NULL,
+    attempts int NOT NULL CHECK (attempts > 0),
+    succeeded bigint NOT NULL DEFAULT 0 CHECK (succeeded >= 0),
+    failed bigint NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    PRIMARY KEY (pipeline_id, day, error_type, pattern_id, operation, action, attempts)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE recovery_action_counts IS 'What was done about errors and whether it helped, by day: every worker adds to it.';
+COMMENT ON COLUMN recovery_action_counts.pipeline_id IS 'The pipeline; <all>: all of them together.';
+COMMENT ON COLUMN recovery_action_counts.day IS 'The day, in UTC.';
+COMMENT ON COLUMN recovery_action_counts.operation IS 'The call, step or service; empty for the whole fleet, (other) beyond 500 of a pipeline.';
+COMMENT ON COLUMN recovery_action_counts.pattern_id IS 'The error pattern as known at that moment; empty where rows count all patterns.';
+COMMENT ON COLUMN recovery_action_counts.error_type IS 'Classification of the error that it answers.';
+COMMENT ON COLUMN recovery_action_counts.action IS 'What was done: retry, fallback, quarantine, or as in recovery_actions.';
+COMMENT ON COLUMN recovery_action_counts.attempts IS 'Attempts that the call took, 10 for more; 1 for what isn''t retried.';
+COMMENT ON COLUMN recovery_action_counts.succeeded IS 'How often it helped.';
+COMMENT ON COLUMN recovery_action_counts.failed IS 'How often it didn''t.';
+CREATE INDEX recovery_action_counts_pattern ON recovery_action_counts (pattern_id, day) WHERE pattern_id <> '';
+CREATE INDEX recovery_action_counts_day ON recovery_action_counts (day);
+
+CREATE TABLE retry_tuning (
+    pipeline_id text NOT NULL,
+    operation text NOT NULL,
+    error_type text NOT NULL,
+    revision int NOT NULL DEFAULT 0 CHECK (revision >= 0),
+    timing json,
+    timing_before json,
+    changed_at timestamptz,
+    held_until timestamptz,
+    episodes int NOT NULL DEFAULT 0,
+    last_slot timestamptz NOT NULL,
+    PRIMARY KEY (pipeline_id, operation, error_type)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE retry_tuning IS 'Retried operations by error type, and the numbers that their policies were tuned to.';
+COMMENT ON COLUMN retry_tuning.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN retry_tuning.operation IS 'The call.';
+COMMENT ON COLUMN retry_tuning.error_type IS 'Classification of its failures.';
+COMMENT ON COLUMN retry_tuning.revision IS 'Grows with each change; 0 for the configured numbers.';
+COMMENT ON COLUMN retry_tuning.timing IS 'Retries and waits (seconds) that hold; NULL for the configured ones.';
+COMMENT ON COLUMN retry_tuning.timing_before IS 'Those before the last change, to go back to.';
+COMMENT ON COLUMN retry_tuning.changed_at IS 'When they were changed last.';
+COMMENT ON COLUMN retry_tuning.held_until IS 'Until when they stay, after a change was taken back.';
+COMMENT ON COLUMN retry_tuning.episodes IS 'Stretches of ten minutes with retried calls, since the last change.';
+COMMENT ON COLUMN retry_tuning.last_slot IS 'Start of the last of them.';
+
+CREATE TABLE retry_timings (
+    pipeline_id text NOT NULL,
+    operation text NOT NULL,
+    error_type text NOT NULL,
+    day date NOT NULL,
+    revision int NOT NULL,
+    failed_until smallint NOT NULL,
+    succeeded_at smallint NOT NULL,
+    calls bigint NOT NULL CHECK (calls > 0),
+    PRIMARY KEY (pipeline_id, operation, error_type, day, revision, failed_until, succeeded_at)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE retry_timings IS 'Retried calls by when they recovered: what auto-tuning reads. Sampled: 20 calls in ten minutes from a worker.';
+COMMENT ON COLUMN retry_timings.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN retry_timings.operation IS 'The call.';
+COMMENT ON COLUMN retry_timings.error_type IS 'Classification of its last failure.';
+COMMENT ON COLUMN retry_timings.day IS 'The day, in UTC.';
+COMMENT ON COLUMN retry_timings.revision IS 'The revision of retry_tuning that it was retried under.';
+COMMENT ON COLUMN retry_timings.failed_until IS 'Bucket of the seconds waited up to its last failed retry; -1 for none.';
+COMMENT ON COLUMN retry_timings.succeeded_at IS 'Bucket of the seconds waited up to its success; 30 for none.';
+COMMENT ON COLUMN retry_timings.calls IS 'How many.';
+CREATE INDEX retry_timings_day ON retry_timings (day);
+
+CREATE TABLE tuning_changes (
+    change_id uuid PRIMARY KEY,
+    pipeline_id text NOT NULL,
+    operation text NOT NULL,
+    error_type text NOT NULL,
+    revision int NOT NULL,
+    timing_before json NOT NULL,
+    timing json NOT NULL,
+    reason text NOT NULL,
+    reverts boolean NOT NULL DEFAULT false,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE tuning_changes IS 'Each change that auto-tuning made, with its evidence.';
+COMMENT ON COLUMN tuning_changes.change_id IS 'Key, a UUIDv7 made by the client.';
+COMMENT ON COLUMN tuning_changes.pipeline_id IS 'The pipeline.';
+COMMENT ON COLUMN tuning_changes.operation IS 'The call.';
+COMMENT ON COLUMN tuning_changes.error_type IS 'Classification of the failures that the numbers are for.';
+COMMENT ON COLUMN tuning_changes.revision IS 'The revision that it made.';
+COMMENT ON COLUMN tuning_changes.timing_before IS 'Retries and waits (seconds) before.';
+COMMENT ON COLUMN tuning_changes.timing IS 'Retries and waits (seconds) since.';
+COMMENT ON COLUMN tuning_changes.reason IS 'One sentence with the evidence.';
+COMMENT ON COLUMN tuning_changes.reverts IS 'It took back a change that did harm.';
+COMMENT ON COLUMN tuning_changes.changed_at IS 'When it was made.';
+CREATE INDEX tuning_changes_pipeline ON tuning_changes (pipeline_id, change_id DESC);
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (17, '0017_pre_recovery_actions',
+    'f9eaa102c0f382aa03458e0733e0e349330eb3312c04d4901da763638a199d26',
+    '0.1.0');
+
 COMMIT;

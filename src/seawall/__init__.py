@@ -15,12 +15,17 @@ from seawall.retry import retry as retry
 from seawall.timeout import timeout as timeout
 
 if TYPE_CHECKING:
+    from seawall.actions import RecoveryAction as RecoveryAction
     from seawall.alerts import Alert as Alert
     from seawall.alerts import Alertmanager as Alertmanager
     from seawall.alerts import Apprise as Apprise
     from seawall.alerts import Notification as Notification
     from seawall.alerts import Severity as Severity
     from seawall.alerts import Webhook as Webhook
+    from seawall.analysis import FailureAnalysis as FailureAnalysis
+    from seawall.budget.rule import BurnRule as BurnRule
+    from seawall.budget.status import ErrorBudgetStatus as ErrorBudgetStatus
+    from seawall.budget.store import ErrorBudgetAlert as ErrorBudgetAlert
     from seawall.bulkhead import AIMD as AIMD
     from seawall.bulkhead import Bulkhead as Bulkhead
     from seawall.bulkhead import Gradient as Gradient
@@ -48,8 +53,10 @@ if TYPE_CHECKING:
     from seawall.errors import DeadlineExceededError as DeadlineExceededError
     from seawall.errors import DiscardRecordError as DiscardRecordError
     from seawall.errors import EmbeddedServerError as EmbeddedServerError
+    from seawall.errors import ErrorBudgetExhaustedError as ErrorBudgetExhaustedError
     from seawall.errors import InvalidConfigError as InvalidConfigError
     from seawall.errors import InvalidRecordError as InvalidRecordError
+    from seawall.errors import JournalFullError as JournalFullError
     from seawall.errors import MigrationError as MigrationError
     from seawall.errors import MissingProcessorError as MissingProcessorError
     from seawall.errors import MissingTableError as MissingTableError
@@ -70,13 +77,18 @@ if TYPE_CHECKING:
     from seawall.errors import StepHeldError as StepHeldError
     from seawall.errors import TooManyBadRecordsError as TooManyBadRecordsError
     from seawall.errors import TransactionEndedError as TransactionEndedError
+    from seawall.errors import UnknownPatternError as UnknownPatternError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
     from seawall.file_load import FileFormat as FileFormat
     from seawall.file_load import FileLoadReport as FileLoadReport
+    from seawall.health import HealthStatus as HealthStatus
+    from seawall.health import SystemHealth as SystemHealth
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
     from seawall.patterns import ErrorPattern as ErrorPattern
     from seawall.patterns import PatternMiner as PatternMiner
+    from seawall.patterns import PatternStatus as PatternStatus
+    from seawall.patterns import Trend as Trend
     from seawall.patterns import stack_fingerprint as stack_fingerprint
     from seawall.pipeline import Policy as Policy
     from seawall.policies import PolicyRegistry as PolicyRegistry
@@ -107,9 +119,17 @@ if TYPE_CHECKING:
     from seawall.source import FilesSource as FilesSource
     from seawall.source import JsonLinesSource as JsonLinesSource
     from seawall.source import skip_forward as skip_forward
+    from seawall.tuning import AutoTuning as AutoTuning
+    from seawall.tuning import RetryAdvice as RetryAdvice
+    from seawall.tuning import TuningChange as TuningChange
 
 _HOMES = {
+    "actions": "RecoveryAction",
+    "budget.rule": "BurnRule",
+    "budget.status": "ErrorBudgetStatus",
+    "budget.store": "ErrorBudgetAlert",
     "alerts": "Alert Alertmanager Apprise Notification Severity Webhook",
+    "analysis": "FailureAnalysis",
     "bulkhead": "AIMD Bulkhead Gradient",
     "checkpoint": "Batch Checkpoint CheckpointStrategy Step StepProgress StreamReport Tolerance "
     "WhenHeld",
@@ -120,16 +140,18 @@ _HOMES = {
     "errors": "AlertDeliveryError AttemptTimeoutError BulkheadFullError CheckpointError "
     "CircuitOpenError CodecError "
     "DatabaseUnavailableError DeadlineExceededError DiscardRecordError EmbeddedServerError "
-    "InvalidConfigError InvalidRecordError MigrationError MissingProcessorError MissingTableError "
-    "NotStartedError "
+    "ErrorBudgetExhaustedError InvalidConfigError InvalidRecordError JournalFullError "
+    "MigrationError "
+    "MissingProcessorError MissingTableError NotStartedError "
     "PayloadTooLargeError QuarantineError QuarantineKeyError RateLimitedError RecordRefusedError "
     "RefusedError RetryBudgetExhaustedError SeawallError ShutdownError SinkError "
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
-    "TooManyBadRecordsError TransactionEndedError UnsupportedServerError",
+    "TooManyBadRecordsError TransactionEndedError UnknownPatternError UnsupportedServerError",
     "fallback": "LastGood",
     "file_load": "FileFormat FileLoadReport",
+    "health": "HealthStatus SystemHealth",
     "manager": "ErrorRecoveryManager",
-    "patterns": "ErrorPattern PatternMiner stack_fingerprint",
+    "patterns": "ErrorPattern PatternMiner PatternStatus Trend stack_fingerprint",
     "pipeline": "Policy",
     "policies": "PolicyRegistry",
     "postgres.table_source": "TableSource",
@@ -145,6 +167,7 @@ _HOMES = {
     "record_calls retrying",
     "sink": "CsvLine FileSink committed_files",
     "source": "CsvSource FilesSource JsonLinesSource skip_forward",
+    "tuning": "AutoTuning RetryAdvice TuningChange",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -19,6 +19,7 @@ from seawall.postgres.history_store import PostgresHistoryStore
 from seawall.postgres.step_session import PostgresStepSession, StepTiming
 from seawall.quarantine.payload import PLAIN, PayloadForm
 from seawall.retry import RetryPolicy, call
+from seawall.step_ends import StepEnds
 
 
 class Checkpoints:
@@ -30,6 +31,7 @@ class Checkpoints:
         config: the manager's.
         started: raises where the manager is not started.
         form: how quarantined records are stored.
+        ends: tells how steps end.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Checkpoints:
         config: RecoveryConfig,
         started: Callable[[], object],
         form: PayloadForm = PLAIN,
+        ends: StepEnds | None = None,
     ) -> None:
+        self._ends = ends
         self._pipeline_id, self._config, self._started = pipeline_id, config, started
         self._database, self._form = database, form
         self._others: dict[object, Database] = {}
@@ -87,7 +91,7 @@ class Checkpoints:
             retrying=functools.partial(call, retry_policy),
             **options,
         )
-        return Step(_Opening(self, where), key, step_options, bus=bus)
+        return Step(_Opening(self, where), key, step_options, bus=bus, ends=self._ends)
 
     def _tolerance(self, given: object) -> Tolerance:
         if given is None:

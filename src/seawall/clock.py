@@ -136,6 +136,11 @@ def owned_task(work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
     return asyncio.create_task(work, name=name)
 
 
+def is_in_a_task() -> bool:
+    """Whether this is a task's code, not that of a callback or of the collector."""
+    return asyncio.current_task() is not None
+
+
 def is_being_cancelled() -> bool:
     """Whether the current task has been told to end and is about to."""
     task = asyncio.current_task()

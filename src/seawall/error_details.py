@@ -4,6 +4,7 @@ import hashlib
 import os
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +20,20 @@ from seawall.text import recordable
 COLUMNS = (
     "error_id", "occurred_at", "pipeline_id", "run_id", "step", "operation", "attempt",
     "error_type", "exception_type", "message", "fingerprint", "traceback", "traceback_digest",
-    "context", "sqlstate", "host", "pid", "release",
+    "context", "sqlstate", "host", "pid", "release", "pattern_id", "health",
 )  # fmt: skip
 
 _FINGERPRINT_VERSION = b"1"
 _TRACEBACK_LIMIT = 32  # frames; a recursion's thousands say nothing more
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An error's id, the fingerprint of its type and stack, and its row by ``COLUMNS``."""
+
+    error_id: UUID
+    fingerprint: str
+    row: Row
 
 
 class ErrorDescriber:
@@ -34,7 +44,7 @@ class ErrorDescriber:
     ) -> None:
         self._classifier, self._masker = classifier, masker
 
-    def row(
+    def describe(
         self,
         error: BaseException,
         scope: Scope,
@@ -42,16 +52,30 @@ class ErrorDescriber:
         *,
         operation: str | None = None,
         attempt: int | None = None,
-        release: str | None = None,
-    ) -> tuple[UUID, Row]:
-        """The error's id and its row, in the order of ``COLUMNS``."""
+        error_type: str | None = None,
+        pattern_id: str | None = None,
+        health: str | None = None,
+    ) -> Described:
+        """The error's row.
+
+        Args:
+            error: what was raised.
+            scope: where.
+            context: what the caller adds.
+            operation: the call that failed.
+            attempt: which attempt, from 1.
+            error_type: where it is known already.
+            pattern_id: its pattern's.
+            health: the machine at that moment, as JSON.
+        """
         error_id = uuid7()
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         frames = traceback.extract_tb(error.__traceback__, limit=-_TRACEBACK_LIMIT)
         stack = "\n".join(f"{_tail(frame.filename)}:{frame.name}" for frame in frames)
-        error_type = self._classifier.classify(error).value
+        error_type = error_type or self._classifier.classify(error).value
+        fingerprint = _digest(error_type, kind, stack)
         sqlstate = getattr(error, "sqlstate", None)
-        return error_id, (
+        row = (
             error_id,
             utc_now(),
             scope.pipeline_id,
@@ -62,7 +86,7 @@ class ErrorDescriber:
             error_type,
             kind,
             recordable(_message(error), self._masker),
-            _digest(error_type, kind, stack),
+            fingerprint,
             recordable(
                 "".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT)), self._masker
             ),
@@ -71,8 +95,11 @@ class ErrorDescriber:
             sqlstate if isinstance(sqlstate, str) else None,
             HOST,
             os.getpid(),
-            release,
+            scope.release,
+            pattern_id,
+            health,
         )
+        return Described(error_id, fingerprint, row)
 
 
 def _context(context: Mapping[str, Any], masker: Masker) -> str:

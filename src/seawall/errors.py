@@ -109,6 +109,42 @@ class RetryBudgetExhaustedError(RefusedError):
         return f"the retry budget of {self.service_name!r} is used up"
 
 
+class ErrorBudgetExhaustedError(RefusedError):
+    """Raised instead of beginning a run of a pipeline whose error budget is gone.
+
+    Only where ``on_budget_exhausted`` is ``stop``. A run that was begun before may go on.
+
+    Attributes:
+        pipeline_id: the pipeline.
+        sli: what was counted: ``runs`` or ``rows``.
+        bad: bad ones in the window.
+        total: all in it.
+        objective: share of good ones that is aimed at.
+        window_days: days of the window.
+    """
+
+    def __init__(
+        self,
+        pipeline_id: str,
+        sli: str,
+        bad: int,
+        total: int,
+        objective: float,
+        window_days: float,
+    ) -> None:
+        super().__init__(pipeline_id, sli, bad, total, objective, window_days)
+        self.pipeline_id, self.sli, self.bad, self.total = pipeline_id, sli, bad, total
+        self.objective, self.window_days = objective, window_days
+
+    def __str__(self) -> str:
+        return (
+            f"the error budget of pipeline {self.pipeline_id!r} is gone: {self.bad} of {self.total}"
+            f" {self.sli} of the last {self.window_days:g} days were bad, and the objective is "
+            f"{self.objective:.6g}. Make failed runs good (run them again under their run_id), or "
+            f"begin anew once the cause is gone: manager.forgive_error_budget({self.pipeline_id!r})"
+        )
+
+
 class ParkedError(RefusedError):
     """Raised instead of an operation's failure where the call was parked, to be made later.
 
@@ -161,6 +197,10 @@ class StepError(SeawallError):
     """Raised when ``run.step`` is used wrongly, its result is too large, or there is none."""
 
 
+class UnknownPatternError(SeawallError, LookupError):
+    """Raised when there is no error pattern of that id."""
+
+
 class TooManyBadRecordsError(SeawallError):
     """Raised when a run's share of bad records passes what it tolerates; its position is intact.
 
@@ -188,6 +228,13 @@ class CodecError(SeawallError, TypeError):
 
 class SinkError(SeawallError):
     """Raised when a sink's files are not as its checkpoint says: gone, cut off, in the way."""
+
+
+class JournalFullError(SeawallError):
+    """Raised when a durable row could go neither to PostgreSQL nor to the journal: it has no room.
+
+    Says where the journal is and what its bound is; nothing was written.
+    """
 
 
 class AlertDeliveryError(SeawallError):

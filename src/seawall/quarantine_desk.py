@@ -10,7 +10,7 @@ from uuid import UUID
 
 from seawall.classification import Classifier
 from seawall.errors import InvalidConfigError
-from seawall.postgres import quarantine_store
+from seawall.postgres import audit, quarantine_store
 from seawall.postgres.database import Database
 from seawall.postgres.lost import is_connection_lost
 from seawall.postgres.record_change_store import PostgresRecordChangeStore
@@ -77,7 +77,11 @@ class QuarantineDesk:
             masker=self._masker,
             retrying=retrying,
         )
-        return await runner.run(which, processor, options)
+        metrics = await runner.run(which, processor, options)
+        if metrics.taken:
+            details = {"taken": metrics.taken, "reprocessed": metrics.reprocessed}
+            await self._audit("records reprocessed", which, options.actor, "", details)
+        return metrics
 
     async def page(
         self, which: RecordFilter, after: UUID | None, limit: int
@@ -102,7 +106,9 @@ class QuarantineDesk:
     async def discard(self, which: RecordFilter, why: str, actor: str | None) -> int:
         """Give open records up; how many."""
         which = _limited(which, OPEN, "only pending and failed records can be discarded")
-        return await self._changes.discard(which, _reason(why), actor or worker_name())
+        count = await self._changes.discard(which, _reason(why), actor or worker_name())
+        await self._audit("records discarded", which, actor, why, {"count": count})
+        return count
 
     async def purge(
         self, which: RecordFilter, older_than: timedelta | datetime, actor: str | None
@@ -110,7 +116,29 @@ class QuarantineDesk:
         """Delete settled records whose outcome is older; how many."""
         which = _limited(which, SETTLED, "only reprocessed and discarded records can be purged")
         _check_age(older_than)
-        return await self._changes.purge(which, older_than, actor or worker_name())
+        count = await self._changes.purge(which, older_than, actor or worker_name())
+        details = {"count": count, "older_than": str(older_than)}
+        await self._audit("records purged", which, actor, "", details)
+        return count
+
+    async def _audit(
+        self,
+        action: str,
+        which: RecordFilter,
+        actor: str | None,
+        reason: str,
+        details: Mapping[str, object],
+    ) -> None:
+        """A line for what was done to many records; each record's own history says more."""
+        asked = {name: value for name, value in which.asked().items() if name != "status"}
+        await audit.record(
+            self._database,
+            actor=actor or worker_name(),
+            action=action,
+            subject=which.run_id or which.pipeline_id or "any run",
+            reason=reason,
+            details={"which": {name: str(value) for name, value in asked.items()}, **details},
+        )
 
     async def export(
         self, path: str | Path, which: RecordFilter, file_format: str | None, *, masked: bool

@@ -39,6 +39,23 @@ class RecordStore(Protocol):
         """Whether leaving some row out can make a failed ``write`` succeed."""
         ...
 
+    def is_out_of_reach(self, error: Exception) -> bool:
+        """Whether a ``write`` failed because the database can't be reached."""
+        ...
+
+
+class Outage(Protocol):
+    """Where durable rows go while the database can't be reached."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is known to be out of reach, now."""
+        ...
+
+    async def keep(self, rows: list[tuple[str, Row]], reason: str) -> None:
+        """Keep rows until it is back; they are on disk when this returns."""
+        ...
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -63,14 +80,23 @@ class Recorder:
 
     Args:
         store: where rows go.
+        outage: where durable rows go while ``store`` can't be reached; without it ``put`` raises.
+        patience: seconds that ``put`` waits for the database before it turns to ``outage``.
         bound: entries that may wait; beyond it ``put`` waits and ``offer`` drops.
         masker: finds secrets in what events say.
     """
 
     def __init__(
-        self, store: RecordStore, *, bound: int = 10_000, masker: Masker = default_masker
+        self,
+        store: RecordStore,
+        *,
+        outage: Outage | None = None,
+        patience: float = 1.0,
+        bound: int = 10_000,
+        masker: Masker = default_masker,
     ) -> None:
         self._store, self._bound, self._masker = store, bound, masker
+        self._outage, self._patience = outage, patience
         self._queue: list[_Entry] = []
         self._wake = anyio.Event()
         self._room = anyio.Event()
@@ -78,11 +104,38 @@ class Recorder:
         self._writing = False
         self.losses = Losses()
 
-    async def put(self, rows: list[tuple[str, Row]]) -> None:
-        """Write rows; they are committed, together, when this returns.
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Entries that wait, and how many may."""
+        return len(self._queue), self._bound
 
-        Raises whatever the server says against these rows, and connection errors.
+    async def put(self, rows: list[tuple[str, Row]]) -> None:
+        """Write rows; they are on disk, together, when this returns: committed, or in the journal.
+
+        Raises whatever the server says against these rows, ``JournalFullError``, and, without a
+        journal, connection errors.
         """
+        outage = self._outage
+        if outage is None:
+            await self._commit(rows)
+            return
+        if outage.is_on:
+            await outage.keep(rows, "")
+            return
+        reason = f"no answer within {self._patience:g} s"
+        with anyio.move_on_after(self._patience):
+            try:
+                await self._commit(rows)
+            except Exception as error:
+                if not self._store.is_out_of_reach(error):
+                    raise
+                reason = str(error) or type(error).__name__
+            else:
+                return
+        # It may be committed all the same; its key makes it one row.
+        await outage.keep(rows, reason)
+
+    async def _commit(self, rows: list[tuple[str, Row]]) -> None:
         while len(self._queue) >= self._bound:
             self._room = anyio.Event()
             await self._room.wait()
@@ -120,7 +173,11 @@ class Recorder:
 
     async def _drain(self) -> None:
         while self._queue:
-            batch, self._queue = self._queue, []
+            # Whoever gave up waiting has put them into the journal, or doesn't want them.
+            batch = [
+                each for each in self._queue if each.written is None or not each.written.cancelled()
+            ]
+            self._queue = []
             self._writing = True
             self._room.set()
             try:

@@ -20,6 +20,7 @@ _logger = logging.getLogger("seawall.run")
 
 T = TypeVar("T")
 
+_LOG_SECONDS = 5.0  # how long writing down why it failed may take
 _END_SECONDS = 10.0  # how long a cancelled run may take to record its end
 
 
@@ -66,7 +67,7 @@ class Run:
     while any of them is; then its status is their worst end since one entered last, so that a
     restart wipes out what it makes good. Each has a lease, renewed in the background: a worker
     that vanishes counts for nothing while others go on with its work, and if none is left, the run
-    is ``abandoned``.
+    is ``abandoned``. An exception that ends the block is written into ``error_details``, once.
     """
 
     def __init__(
@@ -77,17 +78,21 @@ class Run:
         *,
         classify: Callable[[BaseException], ErrorType],
         steps: Callable[[str], Steps],
+        log_error: Callable[[str | None, BaseException], Awaitable[object]],
         lease_seconds: float = 30.0,
         release: str | None = None,
         tags: Mapping[str, Any] | None = None,
         bus: EventBus = default_bus,
         clock: Clock = SYSTEM_CLOCK,
+        admit: Callable[[str, str | None], Awaitable[None]] | None = None,
     ) -> None:
         self.pipeline_id = pipeline_id
+        self._admit, self._named = admit, run_id
         self.run_id = run_id if run_id is not None else f"{pipeline_id}-{uuid7()}"
         self._store, self._classify = store, classify
         self._make_steps, self._lease_seconds = steps, lease_seconds
         self._release, self._tags = release, tags
+        self._log_error = log_error
         self._bus, self._clock = bus, clock
         self._steps: Steps | None = None
 
@@ -153,7 +158,7 @@ class Run:
             StaleRunError: another worker took the step over.
         """
         steps = self._opened()
-        with scoped(Scope(self.pipeline_id, self.run_id, name)):
+        with scoped(Scope(self.pipeline_id, self.run_id, name, self._release)):
             return await steps.run(
                 name, fn, args, transactional=transactional, retry_options=retry_options
             )
@@ -174,6 +179,8 @@ class Run:
         return await self._opened().forget(name)
 
     async def __aenter__(self) -> Self:
+        if self._admit is not None:
+            await self._admit(self.pipeline_id, self._named)
         self._worker_id = uuid7()
         await self._store.begin(
             self._worker_id,
@@ -185,7 +192,7 @@ class Run:
         )
         self._steps = self._make_steps(self.run_id)
         self._keeper = BackgroundTask(self._keep(), f"seawall run {self.run_id}")
-        self._token = current_scope.set(Scope(self.pipeline_id, self.run_id))
+        self._token = current_scope.set(Scope(self.pipeline_id, self.run_id, release=self._release))
         self._started_at = self._clock.monotonic()
         return self
 
@@ -206,6 +213,8 @@ class Run:
         try:
             with anyio.CancelScope(shield=True):
                 await self._keeper.stop()
+                if error is not None and status == "failed":
+                    await self._write_down(error)
                 with anyio.fail_after(_END_SECONDS):
                     await self._store.end(
                         self._worker_id,
@@ -232,6 +241,15 @@ class Run:
                     )
                 )
             current_scope.reset(self._token)
+
+    async def _write_down(self, error: BaseException) -> None:
+        """The failure as a row of ``error_details``, unless the user wrote it down before."""
+        try:
+            with anyio.fail_after(_LOG_SECONDS):
+                await self._log_error(self.run_id, error)
+        except Exception as reason:
+            # Without the database there is no row; the error itself still reaches the caller.
+            _logger.warning("the error of run %s was not logged: %s", self.run_id, repr(reason))
 
     def _opened(self) -> Steps:
         if self._steps is None:

@@ -13,6 +13,7 @@ class Scope:
     pipeline_id: str | None = None
     run_id: str | None = None
     step: str | None = None
+    release: str | None = None
 
 
 NO_SCOPE = Scope()

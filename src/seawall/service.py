@@ -10,7 +10,8 @@ from seawall.clock import SYSTEM_CLOCK, BackgroundTask, Clock
 
 _logger = logging.getLogger("seawall.service")
 
-_LAST_SECONDS = 10.0  # how long the last turn may take
+_FIRST_SECONDS = 5.0  # how long starting waits for a first turn
+_LAST_SECONDS = 5.0  # how long the last turn may take
 
 
 class Service(Protocol):
@@ -35,6 +36,7 @@ class Periodic:
         every: seconds between two.
         name: what it is, for logs and for its task.
         clock: for the waits.
+        at_once: whether ``start`` does the first turn, for a bounded time, and returns after it.
     """
 
     def __init__(
@@ -44,11 +46,16 @@ class Periodic:
         every: float,
         name: str,
         clock: Clock = SYSTEM_CLOCK,
+        at_once: bool = False,
     ) -> None:
         self._work, self._every, self._name, self._clock = work, every, name, clock
+        self._at_once = at_once
         self._task: BackgroundTask | None = None
 
     async def start(self) -> None:
+        if self._at_once:
+            with anyio.move_on_after(_FIRST_SECONDS):
+                await self._turn()
         self._task = BackgroundTask(self._run(), f"seawall {self._name}")
 
     async def aclose(self) -> None:

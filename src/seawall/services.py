@@ -11,6 +11,7 @@ import anyio
 
 from seawall.alerts.receiver import Receivers
 from seawall.analytics import Analytics
+from seawall.budget.guard import BudgetGuard
 from seawall.checkpoint import Rejection, StepKey
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
@@ -19,17 +20,20 @@ from seawall.classification import Classifier, ErrorType, Outcomes
 from seawall.clock import BackgroundTask, uuid7
 from seawall.config import RecoveryConfig
 from seawall.error_details import COLUMNS as ERROR_COLUMNS
-from seawall.error_details import ErrorDescriber
-from seawall.errors import NotStartedError
+from seawall.error_log import ErrorLog
+from seawall.errors import InvalidConfigError, NotStartedError
 from seawall.events import EventBus
+from seawall.health import SystemHealth
 from seawall.learning import OutcomeLearner
+from seawall.outage import OutageJournal
 from seawall.outbox import Relay
 from seawall.outbox.options import RelayOptions
 from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
-from seawall.postgres import pieces, quarantine_store
+from seawall.postgres import audit, health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
+from seawall.postgres.identity import identity_of
 from seawall.postgres.listener import Listener
 from seawall.postgres.outbox_store import PostgresOutboxStore
 from seawall.postgres.outcome_store import PostgresOutcomeStore
@@ -43,16 +47,19 @@ from seawall.quarantine import codec
 from seawall.quarantine.bulk import records_of
 from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Processor, check_processor
-from seawall.quarantine_desk import QuarantineDesk
+from seawall.quarantine_desk import QuarantineDesk, worker_name
 from seawall.recorder import COLUMNS, HOST, Recorder
 from seawall.retry import RetryPolicy, call
 from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
+from seawall.step_ends import StepEnds
 from seawall.steps import Steps
+from seawall.tuning import Tuner
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
+_COUNTS_SECONDS = 5.0  # and for counts, which are worth less
 
-# So many records are worth a transaction of their own: encoded while the server takes those before.
+# So many records are worth a transaction of their own.
 _MANY = 500
 
 # Connections inherited through fork: kept, so that collecting them closes nothing on the wire.
@@ -71,7 +78,10 @@ class Services:
         bus: EventBus,
         classifier: Classifier,
         breakers: BreakerRegistry,
+        guard: BudgetGuard,
+        tuner: Tuner,
     ) -> None:
+        self._guard, self._tuner = guard, tuner
         self._breakers, self._classifier = breakers, classifier
         self._tokens: list[SharedTokens] = []
         self._processors: dict[str, Processor] = {}
@@ -80,7 +90,7 @@ class Services:
         self._config, self._bus, self._pipeline_id = config, bus, pipeline_id
         # How records are stored, and what is masked: for every part that writes.
         self.form = PayloadForm.of(config)
-        self._describer = ErrorDescriber(classifier, self.form.masker)
+        self._ends = StepEnds(bus=bus, classifier=classifier, masker=self.form.masker)
         self._users = 0
         self._stop_hearing: Callable[[], None] = lambda: None
         self._pid = os.getpid()
@@ -89,9 +99,9 @@ class Services:
     def _prepare(self) -> None:
         self.database = self._make_database()
         self.checkpoints = Checkpoints(
-            self.database, self._pipeline_id, self._config, self._opened, self.form
+            self.database, self._pipeline_id, self._config, self._opened, self.form, self._ends
         )
-        self._runs = PostgresRunStore(self.database)
+        self._runs = PostgresRunStore(self.database, self._bus)
         self._steps = PostgresStepStore(self.database)
         self._outbox = PostgresOutboxStore(self.database)
         columns = {
@@ -99,9 +109,15 @@ class Services:
             "error_details": ERROR_COLUMNS,
             quarantine_store.TABLE: quarantine_store.COLUMNS,
             pieces.TABLE: pieces.COLUMNS,
+            health_store.TABLE: health_store.COLUMNS,
         }
+        records = PostgresRecordStore(self.database, columns)
+        self._outage = OutageJournal.of(records, self._config, self._bus)
         self._recorder = Recorder(
-            PostgresRecordStore(self.database, columns), masker=self.form.masker
+            records,
+            outage=self._outage,
+            patience=self._config.journal_after,
+            masker=self.form.masker,
         )
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
@@ -143,7 +159,20 @@ class Services:
             bus=self._bus,
             classifier=self._classifier,
             masker=self.form.masker,
+            recorder=self._recorder,
+            runs=self._runs,
+            guard=self._guard,
             receivers=self.receivers,
+            tuner=self._tuner,
+        )
+        self._error_log = ErrorLog(
+            self._recorder,
+            bus=self._bus,
+            classifier=self._classifier,
+            masker=self.form.masker,
+            identify=self._analytics.patterns.counter.identify,
+            health=self._analytics.health.of_error,
+            token=worker_id,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: BackgroundTask | None = None
@@ -152,6 +181,8 @@ class Services:
         """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
         if self._pid != os.getpid():
             _inherited.append((self.database, self._writer, self._fleet))
+            if self._outage is not None:
+                self._outage.leave_to_parent()
             self._stop_hearing()  # the parent's learner would gather here what nobody writes
             self._users, self._pid = 0, os.getpid()
             self._prepare()
@@ -161,6 +192,8 @@ class Services:
             return
         await self.database.start()
         self._loop = asyncio.get_running_loop()
+        if self._outage is not None:
+            await self._outage.start(await identity_of(self.database))
         self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
         self._unsubscribe = self._bus.subscribe(self._recorder.hear)
         self._stop_hearing = self._bus.subscribe(self._learner.hear)
@@ -191,6 +224,8 @@ class Services:
             with anyio.move_on_after(_CLOSE_SECONDS):
                 await self._recorder.flush()
             await writer.stop()
+            if self._outage is not None:
+                await self._outage.aclose()
             await self.checkpoints.aclose()
             await self.database.aclose()
         self._prepare()
@@ -200,7 +235,7 @@ class Services:
         self._stop_hearing()
         self._classifier.outcomes = None
         await self._learning.stop()
-        with anyio.move_on_after(_CLOSE_SECONDS):
+        with anyio.move_on_after(_COUNTS_SECONDS):
             await self._learner.flush()
 
     def _opened(self) -> "Services":
@@ -214,6 +249,14 @@ class Services:
                 "the manager was started in another event loop: make one manager for each loop"
             )
         return self
+
+    @property
+    def outage(self) -> OutageJournal:
+        """The journal; an error where the config wants none."""
+        outage = self._opened()._outage  # noqa: SLF001 - this very object
+        if outage is None:
+            raise InvalidConfigError("journal_max_bytes=0: there is no journal")
+        return outage
 
     @property
     def payloads(self) -> PostgresPayloadStore:
@@ -258,8 +301,7 @@ class Services:
             owner=self._worker_id,
             lease_seconds=self._config.lease_seconds,
             retrying=lambda operation, options: call(policy(options), operation),
-            classifier=self._classifier,
-            masker=self.form.masker,
+            ends=self._ends,
         )
 
     @property
@@ -278,29 +320,39 @@ class Services:
             self._opened()._shares.attach(part)  # noqa: SLF001 - this very object
 
     async def force_circuit_breaker(
-        self, service_name: str, state: CircuitState, seconds: float, reason: str
+        self,
+        service_name: str,
+        state: CircuitState,
+        seconds: float,
+        reason: str,
+        actor: str | None,
     ) -> None:
-        """Take the fleet's breaker to ``state``; it is there when this returns."""
+        """Take the fleet's breaker to ``state``; it is there, and audited, when this returns."""
         fleet = self._opened()._fleet  # noqa: SLF001 - this very object
+        await audit.record(
+            self.database,
+            actor=actor or worker_name(),
+            action="circuit breaker forced",
+            subject=service_name,
+            reason=reason,
+            details={"state": state.value, "seconds": seconds},
+        )
         fleet.hear(await self._breaker_store.force(service_name, state, seconds, reason))
 
     async def log_error(
         self,
         run_id: str | None,
         error: BaseException,
-        context: Mapping[str, Any] | None,
+        context: Mapping[str, Any] | None = None,
         *,
-        step: str | None,
-        operation: str | None,
-        attempt: int | None,
+        step: str | None = None,
+        operation: str | None = None,
+        attempt: int | None = None,
     ) -> UUID:
         """Write one row of ``error_details``; it is committed when this returns."""
-        self._opened()
-        error_id, row = self._describer.row(
+        return await self._opened()._error_log.log(  # noqa: SLF001 - this very object
             error, self._scope(run_id, step), context, operation=operation, attempt=attempt
         )
-        await self._recorder.put([("error_details", row)])
-        return error_id
 
     async def quarantine(
         self,
@@ -334,8 +386,16 @@ class Services:
             await self._recorder.put(list(quarantine_store.tabled(rows)))
         return quarantine_id
 
+    async def system_health(self) -> SystemHealth:
+        """This worker's health; the fleet's too where this is started."""
+        is_started = self._writer is not None and self._pid == os.getpid()
+        return await self._analytics.health.monitor.look(fleet=is_started)
+
     def _scope(self, run_id: str | None, step: str | None) -> Scope:
         current = current_scope.get()
         return Scope(
-            current.pipeline_id or self._pipeline_id, run_id or current.run_id, step or current.step
+            current.pipeline_id or self._pipeline_id,
+            run_id or current.run_id,
+            step or current.step,
+            current.release,
         )

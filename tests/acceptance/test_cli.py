@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from acceptance.test_demo import seawall
 from seawall import __version__
 from seawall.postgres.migrate import migrations, render_schema
@@ -63,6 +65,7 @@ def test_status_shows_runs_positions_quarantine_and_breakers(database_dsn):
     assert found["breakers"][0]["state"] == "open"
 
 
+@pytest.mark.timeout(90)
 def test_server_is_started_shown_and_stopped():
     folder = open_folder()
     place = ["--folder", str(folder / "server")]

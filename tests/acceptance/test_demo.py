@@ -22,11 +22,11 @@ KEYS = [
 ]  # fmt: skip
 
 
-def seawall(*arguments, timeout=100):
+def seawall(*arguments, timeout=100, columns=80):
     return subprocess.run(
         [sys.executable, "-m", "seawall", *arguments],
         capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "80"},
+        env={**os.environ, "COLUMNS": str(columns)},
     )  # fmt: skip
 
 

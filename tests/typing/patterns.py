@@ -2,7 +2,14 @@
 
 from typing import Any, assert_type
 
-from seawall import ErrorPattern, ErrorType, PatternMiner, stack_fingerprint
+from seawall import (
+    ErrorPattern,
+    ErrorRecoveryManager,
+    ErrorType,
+    PatternMiner,
+    Trend,
+    stack_fingerprint,
+)
 
 
 class OurMiner(PatternMiner):
@@ -19,3 +26,12 @@ def mine(miner: OurMiner, other: PatternMiner, exc: Exception) -> None:
     assert_type(miner.dump(), dict[str, Any])
     assert_type(miner.patterns(), list[ErrorPattern])
     assert_type(stack_fingerprint(exc), str)
+
+
+async def known(manager: ErrorRecoveryManager) -> None:
+    found = await manager.get_error_patterns("flights", 30, status="open")
+    assert_type(found, list[ErrorPattern])
+    assert_type(found[0].trend, Trend | None)
+    assert_type(
+        await manager.resolve_error_pattern(found[0].pattern_id, actor="ann", reason="done"), str
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall.cli import app
+from seawall.cli import common
 from seawall.cli.demo import display, tables
 
 RIGHT = {
@@ -60,7 +60,7 @@ def test_show_prints_every_figure_and_takes_brackets_as_they_are(capsys):
     ],
 )
 def test_look_names_the_same_database_without_its_password(dsn, folder, said):
-    assert app._look(dsn, folder) == said
+    assert common.same_database("seawall status", dsn, folder) == said
 
 
 class Refused(Exception):
@@ -71,8 +71,8 @@ def test_run_error_of_the_database_is_one_line_and_exit_code_2(capsys):
     async def work():
         raise Refused("permission denied for database x")
 
-    with pytest.raises(app.typer.Exit) as ended:
-        app._run(work())
+    with pytest.raises(common.typer.Exit) as ended:
+        common.run(work())
     assert ended.value.exit_code == 2
     assert capsys.readouterr().err == (
         "seawall: the database refuses (SQLSTATE 42501): permission denied for database x: use a "
@@ -85,7 +85,7 @@ def test_run_error_of_a_defect_is_not_hidden():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        app._run(work())
+        common.run(work())
 
 
 def test_display_without_a_terminal_says_each_tenth_once(capsys):

@@ -10,6 +10,7 @@ ARGUMENTS = {
     errors.CircuitOpenError: ("billing", 2.5),
     errors.RateLimitedError: ("billing", 2.5),
     errors.RetryBudgetExhaustedError: ("billing", None),
+    errors.ErrorBudgetExhaustedError: ("billing", "runs", 3, 10, 0.99, 30.0),
     errors.ParkedError: ("send", UUID(int=7), 60.0),
     errors.QuarantineKeyError: ("no key", "2026"),
     errors.MissingProcessorError: ("no processor", {"load": 3}, None),
@@ -45,6 +46,8 @@ def test_error_pickles_takes_notes_and_passes_through_context_managers(error):
         "steps",
         "metrics",
         "sqlstate",
+        "pipeline_id",
+        "objective",
     ):
         assert getattr(copy, name, None) == getattr(error, name, None)
 

@@ -49,7 +49,7 @@ PANDAS = {
         pd.arrays.FloatingArray(np.array([0.5, NAN, 0.0]), np.array([False, False, True]))
     ),
     "boolean": pd.Series([True, NA, False], dtype="boolean"),
-    "str": pd.Series(["a", None, "\x00\ud800"], dtype="str"),
+    "str": pd.Series(["a", None, "\x00"], dtype="str"),  # with pyarrow it holds no surrogate
     "string": pd.Series(["a", NA, ""], dtype="string[python]"),
     "objects": pd.Series([None, NAN, "x"], dtype=object),
     "nested": pd.Series([[1, 2], [3, 4], {"a": [None, {"b": (1,)}]}], dtype=object),

@@ -1,7 +1,7 @@
 """When shapes become one pattern."""
 
 from seawall import ErrorType
-from seawall.patterns.grouping import Grouping, joined, key_of
+from seawall.patterns.grouping import Grouping, key_of
 from seawall.patterns.reading import VARIABLE
 
 NAMES = [f"name{chr(97 + n)}" for n in range(26)]
@@ -11,7 +11,7 @@ def grouped(messages, error_type=None):
     grouping = Grouping()
     for message in messages:
         grouping.add(error_type, tuple(message.split()))
-    return [" ".join(joined(shapes)) for shapes in grouping.groups().values()]
+    return [" ".join(root.template) for root in {shape.root() for shape in grouping}]
 
 
 def test_grouping_four_words_at_one_place_make_it_a_variable():

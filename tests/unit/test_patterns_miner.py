@@ -1,10 +1,15 @@
 """PatternMiner beyond grouping: types, exceptions, times, values, storms, the bound, its state."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from seawall import ErrorType, InvalidConfigError, PatternMiner, stack_fingerprint
+
+
+def moment(seconds):
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def only(miner):
@@ -112,7 +117,7 @@ def test_observe_times_given_in_any_order_keep_the_first_and_last():
         miner.observe("disk is full", at=at)
     miner.observe("disk is full")
 
-    assert (only(miner).first_seen, only(miner).last_seen) == (5.5, 90.0)
+    assert (only(miner).first_seen, only(miner).last_seen) == (moment(5.5), moment(90.0))
 
 
 def test_observe_without_times_has_none():
@@ -141,7 +146,7 @@ def test_merge_adds_counts_once_and_spans_the_times():
     merged = PatternMiner().merge(one).merge(other).merge(one).merge(other)
 
     assert only(merged).frequency == merged.observed == 2
-    assert (only(merged).first_seen, only(merged).last_seen) == (1.0, 2.0)
+    assert (only(merged).first_seen, only(merged).last_seen) == (moment(1.0), moment(2.0))
     assert only(merged).values == ((("1", 1), ("2", 1)),)
 
 
@@ -318,7 +323,7 @@ def test_bound_reached_by_unlike_messages_the_rarest_are_counted_together_by_typ
     assert {pattern.error_type for pattern in others} == {ErrorType.DATA, ErrorType.SYSTEM}
     assert found["disk is full"].frequency == 3
     assert sum(pattern.frequency for pattern in miner.patterns()) == len(words) + 3
-    assert min(pattern.first_seen for pattern in others) == 0.0
+    assert min(pattern.first_seen for pattern in others) == moment(0.0)
 
 
 def test_bound_reached_merged_and_loaded_counts_stay_exact():

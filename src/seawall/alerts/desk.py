@@ -22,7 +22,7 @@ _FIRST_WAIT = 5.0
 _LONGEST_WAIT = 900.0
 _SEND_SECONDS = 30.0
 _FLUSH_SECONDS = 1.0
-_LAST_SECONDS = 10.0
+_LAST_SECONDS = 5.0
 # Records of today, and how many times the usual: a few bad rows are every day's.
 _GROWTH_LEAST = 100
 _GROWTH_FACTOR = 3.0

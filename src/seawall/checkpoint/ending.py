@@ -1,7 +1,6 @@
 """Whether a step is to end before its source does: stopped in order, or taken over by another."""
 
 import logging
-from types import TracebackType
 from typing import Any
 
 from anyio.abc import TaskGroup
@@ -104,11 +103,10 @@ class Ending:
 
 async def end_tasks(
     tasks: TaskGroup,
-    kind: type[BaseException] | None,
     error: BaseException | None,
-    trace: TracebackType | None,
 ) -> bool:
     """Whether the block ended by nothing but the step's own cancellation."""
+    kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
     tasks.cancel_scope.cancel()
     try:
         return bool(await tasks.__aexit__(kind, error, trace)) or error is None

@@ -41,6 +41,7 @@ from seawall.errors import CheckpointError, StaleRunError
 from seawall.events import EventBus, LeaseLost, default_bus
 from seawall.records import RecordSource
 from seawall.scope import Scope, current_scope
+from seawall.step_ends import StepEnds
 
 _logger = logging.getLogger("seawall.checkpoint")
 
@@ -74,8 +75,10 @@ class Step:
         options: StepOptions | None = None,
         *,
         bus: EventBus = default_bus,
+        ends: StepEnds | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._ends = ends or StepEnds(bus=bus)
         self._store, self.key = store, key
         self._options = options or StepOptions()
         self._bus, self._clock = bus, clock
@@ -96,9 +99,9 @@ class Step:
         if self._session is not None:
             raise CheckpointError("a step is opened once: make another one to open it again")
         outer = current_scope.get()
-        self._scope_token = current_scope.set(
-            Scope(outer.pipeline_id, self.key.run_id, self.key.step)
-        )
+        self._scope = Scope(outer.pipeline_id, self.key.run_id, self.key.step, outer.release)
+        self._scope_token = current_scope.set(self._scope)
+        self._opened_at = self._clock.monotonic()
         try:
             session = self._session = await self._store.open(self.key, self._options.request)
         except BaseException:
@@ -143,6 +146,11 @@ class Step:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        seconds = self._clock.monotonic() - self._opened_at
+        with self._ends.telling(self._scope, error, seconds, self.key.partition):
+            await self._leave(error)
+
+    async def _leave(self, error: BaseException | None) -> None:
         session, tasks = self._opened()
         if self._unlisten is not None:
             self._unlisten()
@@ -159,7 +167,7 @@ class Step:
             try:
                 await shield.finish(tasks, session.aclose, self._options.commit_seconds)
             finally:
-                was_cut = await end_tasks(tasks, kind, error, trace)
+                was_cut = await end_tasks(tasks, error)
                 current_scope.reset(self._scope_token)
         if was_cut and self._ending.was_cut:
             raise self._ending.cut_off(self.position) from None

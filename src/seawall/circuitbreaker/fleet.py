@@ -19,9 +19,11 @@ from seawall.circuitbreaker.breaker import CircuitBreaker
 from seawall.circuitbreaker.fleet_store import FleetState, FleetStore
 from seawall.circuitbreaker.member import Member
 from seawall.circuitbreaker.state import CircuitState
-from seawall.clock import MACHINE_CLOCK, SYSTEM_CLOCK, BackgroundTask, Clock
+from seawall.clock import MACHINE_CLOCK, SYSTEM_CLOCK, BackgroundTask, Clock, is_in_a_task
 
 _logger = logging.getLogger("seawall.circuitbreaker")
+
+_Work = tuple[Callable[..., Coroutine[Any, Any, None]], tuple[object, ...], bool]
 
 
 class BreakerFleet:
@@ -60,6 +62,8 @@ class BreakerFleet:
         self._tasks: TaskGroup | None = None
         self._task: BackgroundTask | None = None
         self._telling = 0
+        self._late: list[_Work] = []
+        self._comes_late = anyio.Event()
         self._idle = anyio.Event()
         self._first_exchange = anyio.Event()
 
@@ -135,7 +139,21 @@ class BreakerFleet:
         """
         if self._tasks is not None and self._home == (os.getpid(), _running_loop()):
             self._telling += not lasting
-            self._tasks.start_soon(self._contained, work, args, lasting)
+            if is_in_a_task():
+                self._tasks.start_soon(self._contained, work, args, lasting)
+            else:
+                # A call closed by a callback or by the collector: tasks are started by tasks only.
+                self._late.append((work, args, lasting))
+                self._comes_late.set()
+
+    async def _start_late(self, tasks: TaskGroup) -> None:
+        """Start what could not be started where it was wanted."""
+        while True:
+            await self._comes_late.wait()
+            self._comes_late = anyio.Event()
+            late, self._late = self._late, []
+            for work in late:
+                tasks.start_soon(self._contained, *work)
 
     async def _contained(
         self,
@@ -178,6 +196,7 @@ class BreakerFleet:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 tasks.start_soon(self._poll)
+                tasks.start_soon(self._start_late, tasks)
                 await self.store.run(self.hear, self._connected, self.lost)
         finally:
             self._tasks, self._is_connected = None, False

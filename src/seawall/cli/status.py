@@ -1,16 +1,13 @@
 """``seawall status``: runs, positions, quarantine, breakers."""
 
-import json
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from seawall.cli.common import AsJson, Dsn, Folder, Schema, emit, looking, run, table
 from seawall.postgres.names import in_schema
 from seawall.postgres.run_store import STATUS_NOW
 from seawall.quarantine import codec
-from seawall.quarantine.preview import preview
 
 _RUNS = """
 SELECT run_id, pipeline_id, /* status */ AS status, started_at, ended_at, start_count,
@@ -67,41 +64,36 @@ async def collect(connection: Any, schema: str) -> dict[str, list[dict[str, Any]
     }
 
 
-def as_json(found: dict[str, list[dict[str, Any]]]) -> str:
-    """The same for programs; times in ISO 8601."""
-    return json.dumps(found, default=str, indent=2)
-
-
 def show(found: dict[str, list[dict[str, Any]]], console: Console) -> None:
     """The same for people."""
-    _table(
+    table(
         console,
         "Runs",
         [("run", "run_id"), ("pipeline", "pipeline_id"), ("status", "status"),
          ("starts", "start_count"), ("started", "started_at"), ("seconds", "seconds")],
         found["runs"],
     )  # fmt: skip
-    _table(
+    table(
         console,
         "Positions",
         [("run", "run_id"), ("step", "step"), ("position", "position"), ("read", "read_count"),
          ("loaded", "write_count"), ("aside", "skip_count"), ("batches", "batch_count")],
         found["checkpoints"],
     )  # fmt: skip
-    _table(
+    table(
         console,
         "Quarantine",
         [("run", "run_id"), ("status", "status"), ("records", "records"), ("reason", "reason")],
         found["quarantine"],
     )
-    _table(
+    table(
         console,
         "Circuit breakers of the fleet",
         [("service", "service_name"), ("state", "state"), ("since", "updated_at"),
          ("openings", "opened_count"), ("open for, s", "open_seconds"), ("reason", "reason")],
         found["breakers"],
     )  # fmt: skip
-    _table(
+    table(
         console,
         "Outbox",
         [("topic", "topic"), ("status", "status"), ("messages", "messages"),
@@ -110,29 +102,14 @@ def show(found: dict[str, list[dict[str, Any]]], console: Console) -> None:
     )  # fmt: skip
 
 
-def _table(
-    console: Console, title: str, columns: list[tuple[str, str]], rows: list[dict[str, Any]]
+def status(
+    dsn: Dsn = None, folder: Folder = None, schema: Schema = "seawall", *, as_json: AsJson = False
 ) -> None:
-    if not rows:
-        console.print(f"[bold]{title}[/]: none\n")
-        return
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for head, key in columns:
-        numeric = isinstance(rows[0][key], int | float)
-        table.add_column(head, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_cell(row[key])) for _, key in columns))
-    console.print(table)
-    console.print()
+    """Show runs, positions, what is in quarantine and why, and circuit breakers."""
 
+    async def work() -> dict[str, list[dict[str, Any]]]:
+        async with looking(dsn, folder, schema) as (connection, _):
+            return await collect(connection, schema)
 
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if hasattr(value, "strftime"):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return value if isinstance(value, str) else preview(value, 40)
+    found = run(work())
+    emit(found, as_json=as_json, show=lambda console: show(found, console))

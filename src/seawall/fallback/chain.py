@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from seawall.classification import Classifier, default_classifier
 from seawall.compiled import compiled
 from seawall.errors import InvalidConfigError
-from seawall.events import EventBus, FallbackUsed, default_bus
+from seawall.events import EventBus, FallbackExhausted, FallbackUsed, default_bus
 from seawall.fallback.handling import Handled, Handling
 from seawall.fallback.last_good import LastGood, owner_of
 from seawall.operation import AsyncOperation, as_coroutine_function, like, name_of
@@ -141,7 +141,7 @@ async def call_with_fallback(
 class Chain:
     """What answers in a function's place, in order."""
 
-    __slots__ = ("_bus", "_default", "_followers", "_handles", "_memories")
+    __slots__ = ("_bus", "_classifier", "_default", "_followers", "_handles", "_memories")
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Chain:
                 "fallback(): must be given at least one function, a LastGood or a default"
             )
         self._memories = tuple(each for each in fallbacks if isinstance(each, LastGood))
-        self._default, self._bus = default, bus
+        self._default, self._bus, self._classifier = default, bus, classifier
         self._handles = Handling(handle, classifier).handles
 
     def around(self, operation: Callable[..., Any]) -> AsyncOperation:
@@ -221,19 +221,29 @@ class Chain:
                             raise
                         failed.append(error)
                         continue
-                self._tell(name, called, position)
+                self._tell(name, called, position, failed[0])
                 return result
             if self._default is not NOTHING:
-                self._tell(name, "default", len(self._followers) + 1)
+                self._tell(name, "default", len(self._followers) + 1, failed[0])
                 return self._default
+            if self._bus.listeners:
+                kind = self._classifier.classify(failed[0])
+                self._bus.emit(
+                    FallbackExhausted(
+                        operation=name, fallbacks=len(self._followers), error_type=kind
+                    )
+                )
             raise ExceptionGroup(f"{name} and its fallbacks failed", failed)
         finally:
             # The failures hold this frame; without the list they are freed at once.
             failed.clear()
 
-    def _tell(self, name: str, called: str, position: int) -> None:
+    def _tell(self, name: str, called: str, position: int, error: Exception) -> None:
         if self._bus.listeners:
-            self._bus.emit(FallbackUsed(operation=name, fallback=called, position=position))
+            kind = self._classifier.classify(error)
+            self._bus.emit(
+                FallbackUsed(operation=name, fallback=called, position=position, error_type=kind)
+            )
 
 
 _PLAIN = """

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
+from seawall.budget.guard import BudgetGuard
 from seawall.circuitbreaker import BreakerRegistry, CircuitBreaker
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
@@ -13,6 +14,7 @@ from seawall.policies import PolicyRegistry
 from seawall.postgres.database import Database
 from seawall.retry import RetryPolicy
 from seawall.services import Services
+from seawall.tuning import Tuner
 
 if TYPE_CHECKING:
     import asyncpg
@@ -38,6 +40,7 @@ class Base:
         self.bus = EventBus()
         # One of its own: what retries show at one site is no business of another manager.
         self.classifier = classifier or Classifier()
+        self._tuner = Tuner(pipeline_id, is_on=self.config.auto_tuning == "act")
         self._breakers = BreakerRegistry(
             bus=self.bus,
             classifier=self.classifier,
@@ -46,10 +49,19 @@ class Base:
                 "timeout": self.config.circuit_breaker_timeout,
             },
         )
+        self._guard = BudgetGuard(self.config.on_budget_exhausted, pipeline_id)
         self.policies = PolicyRegistry(breakers=self._breakers, retry=self._policy, bus=self.bus)
         self.policies.configure(self.config.policies)
         self._services = Services(
-            dsn, self.config, pipeline_id, schema, self.bus, self.classifier, self._breakers
+            dsn,
+            self.config,
+            pipeline_id,
+            schema,
+            self.bus,
+            self.classifier,
+            self._breakers,
+            self._guard,
+            self._tuner,
         )
 
     async def start(self) -> Self:
@@ -101,6 +113,8 @@ class Base:
             "jitter_range": self.config.jitter_range,
             "classifier": self.classifier,
             "bus": self.bus,
+            "tuner": self._tuner.for_options(options),
+            "cap": self._guard.cap,
             **options,
         }
 

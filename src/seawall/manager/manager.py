@@ -7,6 +7,7 @@ from seawall.manager.files import FileMethods
 from seawall.manager.payloads import PayloadMethods
 from seawall.manager.policies import PolicyMethods
 from seawall.manager.records import RecordMethods
+from seawall.manager.recovery import RecoveryMethods
 from seawall.manager.runs import RunMethods
 
 
@@ -18,6 +19,7 @@ class ErrorRecoveryManager(
     CheckpointMethods,
     RunMethods,
     AnalysisMethods,
+    RecoveryMethods,
     AlertMethods,
 ):
     """Retry, breakers, checkpoints, quarantine and their records, over one database.

@@ -54,9 +54,15 @@ class PolicyMethods(Base):
         return self._breaker(service_name, options)
 
     async def force_circuit_breaker(
-        self, service_name: str, state: CircuitState, *, reason: str, seconds: float = 300.0
+        self,
+        service_name: str,
+        state: CircuitState,
+        *,
+        reason: str,
+        seconds: float = 300.0,
+        actor: str | None = None,
     ) -> None:
-        """Take the whole fleet's breaker to ``state``, whatever it was.
+        """Take the whole fleet's breaker to ``state``, whatever it was; written to ``audit_log``.
 
         Args:
             service_name: the breaker; no worker need have it yet.
@@ -64,8 +70,9 @@ class PolicyMethods(Base):
                 and OPEN go on by the rules; METRICS_ONLY counts and lets all calls through.
             reason: who and why, for those who look at it.
             seconds: how long OPEN lasts.
+            actor: who does it; this worker's host and process id without it.
         """
-        await self._services.force_circuit_breaker(service_name, state, seconds, reason)
+        await self._services.force_circuit_breaker(service_name, state, seconds, reason, actor)
 
     def rate_limiter(self, name: str, **options: Any) -> RateLimiter:
         """A rate limiter whose tokens are the whole fleet's while the manager is started.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
 from seawall.classification import ErrorType
+from seawall.journal import Replayed
 from seawall.manager.base import Base
 from seawall.quarantine.growth import QuarantineGrowth
 from seawall.quarantine.processor import Processor
@@ -33,7 +34,11 @@ class RecordMethods(Base):
         operation: str | None = None,
         attempt: int | None = None,
     ) -> UUID:
-        """Write the error, classified and masked; it is on disk when this returns."""
+        """Write the error, classified and masked; it is on disk when this returns.
+
+        An exception that is a row already gets no second: its id is returned again. What ends a
+        ``run`` is written without being asked for.
+        """
         return await self._services.log_error(
             run_id, error, context, step=step, operation=operation, attempt=attempt
         )
@@ -69,6 +74,17 @@ class RecordMethods(Base):
         return await self._services.quarantine(
             run_id, bad_data, error_reason, error_type, step=step, positions=positions
         )
+
+    async def replay_journal(self) -> Replayed:
+        """Bring what waits in this machine's journal to the database, now.
+
+        A started manager does so by itself.
+
+        Raises:
+            InvalidConfigError: there is no journal (``journal_max_bytes=0``).
+            DatabaseUnavailableError: it can't be reached; nothing is lost.
+        """
+        return await self._services.outage.replay()
 
     def register_processor(self, step: str, processor: R) -> R:
         """Reprocess the quarantined records of ``step`` by it where no processor is given.

@@ -30,6 +30,10 @@ class RunMethods(Base):
             run_id: a run to go on with; None for a new one. Several processes may be in one run.
             release: version of the worker's code.
             tags: anything else to find it by.
+
+        Raises:
+            ErrorBudgetExhaustedError: on entering, where ``on_budget_exhausted`` is ``stop``, the
+                pipeline's error budget is gone, and the run wasn't begun before.
         """
         return Run(
             self._services.runs,
@@ -37,10 +41,12 @@ class RunMethods(Base):
             run_id,
             classify=self.classifier.classify,
             steps=self._services.steps(self._policy),
+            log_error=self._services.log_error,
             lease_seconds=self.config.lease_seconds,
             release=release,
             tags=tags,
             bus=self.bus,
+            admit=self._services.analytics.budget.admit,
         )
 
     async def abandon_lost_runs(self, pipeline_id: str | None = None) -> list[str]:

@@ -5,7 +5,6 @@ there; the shape with a variable in that word's place then counts as seen, too, 
 shapes can only bring more together, hence any order leads to the same groups.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
@@ -32,9 +31,14 @@ class Shape:
         key: from its content alone.
         absorbs: whether all shapes that it covers belong to it (it stands for shapes given up).
         pattern_id: of a root: the group's, which is the key of its most general shape.
+        template: of a root: what all of its group have in common.
+        spaced: of a root: the least of its messages' (see ``Reading``); None before the first.
     """
 
-    __slots__ = ("absorbs", "error_type", "key", "parent", "pattern_id", "rank", "size", "tokens")
+    __slots__ = (
+        "absorbs", "error_type", "key", "parent", "pattern_id", "rank", "size", "spaced",
+        "template", "tokens",
+    )  # fmt: skip
 
     def __init__(self, error_type: ErrorType | None, tokens: Tokens, key: int) -> None:
         self.error_type = error_type
@@ -45,6 +49,8 @@ class Shape:
         self.size = 1
         self.rank = (-tokens.count(VARIABLE), key)
         self.pattern_id = f"{key:016x}"
+        self.template = tokens
+        self.spaced: int | None = None
 
     def root(self) -> "Shape":
         shape = self
@@ -52,6 +58,11 @@ class Shape:
             shape.parent = shape.parent.parent
             shape = shape.parent
         return shape
+
+    def lay_out(self, spaced: int | None) -> None:
+        """A message of its group has spaces there."""
+        if spaced is not None and (self.spaced is None or spaced < self.spaced):
+            self.spaced = spaced
 
     def covers(self, tokens: Tokens) -> bool:
         return len(tokens) == len(self.tokens) and all(
@@ -90,6 +101,7 @@ class Grouping:
 
     def __init__(self) -> None:
         self._shapes: dict[int, Shape] = {}
+        self.fresh: list[Shape] = []  # those new since somebody emptied it
         # Shapes equal but for one place, until these are enough: by key and position.
         self._waiting: dict[tuple[int, int], list[Shape]] = {}
         self._absorbing: dict[tuple[ErrorType | None, int], list[Shape]] = {}
@@ -131,16 +143,14 @@ class Grouping:
                 return shape
         return None
 
-    def groups(self) -> dict[Shape, list[Shape]]:
-        """The shapes of each root."""
-        found: dict[Shape, list[Shape]] = defaultdict(list)
-        for shape in self:
-            found[shape.root()].append(shape)
-        return found
-
     def _new(self, error_type: ErrorType | None, tokens: Tokens, key: int) -> Shape:
         shape = self._shapes[key] = Shape(error_type, tokens, key)
+        self.fresh.append(shape)
         return shape
+
+    def unite(self, one: Shape, other: Shape) -> None:
+        """These are one pattern, because another worker found so."""
+        _unite(one, other)
 
     def _compare(self, shape: Shape, added: list[Shape]) -> None:
         for position, token in enumerate(shape.tokens):
@@ -164,17 +174,18 @@ class Grouping:
 
     def _absorb(self, shape: Shape) -> None:
         shape.absorbs = True
+        self.fresh.append(shape)
         self._absorbing.setdefault((shape.error_type, len(shape.tokens)), []).append(shape)
         for other in self:
             if other.error_type is shape.error_type and shape.covers(other.tokens):
                 _unite(shape, other)
 
 
-def joined(shapes: Iterable[Shape]) -> Tokens:
-    """What shapes of one group have in common: variables wherever they differ."""
+def joined(templates: Iterable[Tokens]) -> Tokens:
+    """What templates of one group have in common: variables wherever they differ."""
     return tuple(
         first if all(token == first for token in others) else VARIABLE
-        for first, *others in zip(*(shape.tokens for shape in shapes), strict=True)
+        for first, *others in zip(*templates, strict=True)
     )
 
 
@@ -186,5 +197,7 @@ def _unite(one: Shape, other: Shape) -> None:
         big, small = small, big
     small.parent = big
     big.size += small.size
+    big.template = joined((big.template, small.template))
+    big.lay_out(small.spaced)
     if small.rank < big.rank:
         big.rank, big.pattern_id = small.rank, small.pattern_id

@@ -1,6 +1,7 @@
 """What one worker has seen: a count, times and sampled values for each shape."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from seawall.patterns.grouping import Shape
 from seawall.patterns.reading import VARIABLE, Reading
@@ -12,6 +13,25 @@ _STORM = 4096  # observations after which
 _EVERY_IN_STORM = 256  # one in so many is
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Values of ``count`` messages of one shape.
+
+    Attributes:
+        tokens: the shape's.
+        values: at each of its variables.
+        count: messages.
+    """
+
+    tokens: tuple[str, ...]
+    values: Sequence[TopValues]
+    count: int
+
+    def at(self, template: tuple[str, ...]) -> list[TopValues]:
+        """The values at each variable of a template that covers the shape."""
+        return list(values_at(template, self.tokens, self.values, self.count))
+
+
 class Tally:
     """One shape as one worker saw it.
 
@@ -19,14 +39,15 @@ class Tally:
         count: exact.
         first, last: seconds since the epoch as the caller gave them, None where none were given.
         values: of each variable of the shape; each sample weighs as much as it stands for.
+        taken: of the count, those whose values were taken.
         spaced: the least of its messages' (see ``Reading``); None before the first.
     """
 
-    __slots__ = ("count", "first", "last", "shape", "spaced", "values")
+    __slots__ = ("count", "first", "last", "shape", "spaced", "taken", "values")
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.count = 0
+        self.count = self.taken = 0
         self.first: float | None = None
         self.last: float | None = None
         self.spaced: int | None = None
@@ -51,6 +72,7 @@ class Tally:
     def lay_out(self, spaced: int | None) -> None:
         if spaced is not None and (self.spaced is None or spaced < self.spaced):
             self.spaced = spaced
+            self.shape.root().lay_out(spaced)
 
     def sample(self, reading: Reading, weight: int) -> None:
         for values, text in zip(self.values, reading.values_for(self.shape.tokens), strict=True):
@@ -66,6 +88,7 @@ class Tally:
     def take(self, other: "Tally") -> None:
         """Add what was counted for a shape that this one covers."""
         self.count_as(other)
+        self.taken += other.taken
         self.lay_out(other.spaced)
         for mine, theirs in zip(self.values, other.values_for(self.shape.tokens), strict=True):
             for text, weight in theirs.weights.items():
@@ -73,19 +96,33 @@ class Tally:
 
     def values_for(self, template: tuple[str, ...]) -> Iterator[TopValues]:
         """The values at each variable of a template that covers this shape."""
-        values = iter(self.values)
-        for token, wanted in zip(self.shape.tokens, template, strict=True):
-            here = next(values) if token == VARIABLE else TopValues({token: self.count})
-            if wanted == VARIABLE:
-                yield here
+        return values_at(template, self.shape.tokens, self.values, self.count)
+
+    def take_values(self) -> "Sampled":
+        """The values sampled since the last taking."""
+        fresh, self.taken = self.count - self.taken, self.count
+        values, self.values = self.values, [TopValues() for _ in self.values]
+        return Sampled(self.shape.tokens, values, fresh)
 
     def copy_for(self, shape: Shape) -> "Tally":
         """The same on an equal shape of another grouping."""
         copy = Tally(shape)
         copy.count, copy.first, copy.last = self.count, self.first, self.last
-        copy.spaced = self.spaced
+        copy.spaced, copy.taken = self.spaced, self.taken
+        shape.root().lay_out(self.spaced)
         copy.values = [values.copy() for values in self.values]
         return copy
+
+
+def values_at(
+    template: tuple[str, ...], tokens: tuple[str, ...], values: Iterable[TopValues], count: int
+) -> Iterator[TopValues]:
+    """The values at each variable of a template, of ``count`` messages of a shape it covers."""
+    those = iter(values)
+    for token, wanted in zip(tokens, template, strict=True):
+        here = next(those) if token == VARIABLE else TopValues({token: count})
+        if wanted == VARIABLE:
+            yield here
 
 
 class Ledger:

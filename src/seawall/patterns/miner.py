@@ -1,14 +1,14 @@
 """PatternMiner: messages in, patterns out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 from uuid import uuid4
 
 from seawall.classification import ErrorType
 from seawall.config import Range
-from seawall.patterns.fingerprint import lone_member, stack_fingerprint
 from seawall.patterns.grouping import Grouping, Shape, key_of
-from seawall.patterns.ledger import Ledger, Tally
+from seawall.patterns.known import KnownShape, Template
+from seawall.patterns.ledger import Ledger, Sampled, Tally
 from seawall.patterns.listing import patterns_of
 from seawall.patterns.pattern import ErrorPattern
 from seawall.patterns.reading import (
@@ -20,6 +20,7 @@ from seawall.patterns.reading import (
 from seawall.patterns.room import OTHERS, make_room
 from seawall.patterns.rules import MARK, NUMBERS
 from seawall.patterns.state import check_versions, dump_state, load_ledger
+from seawall.stack import lone_member, stack_fingerprint
 
 _RECENT = 8_192  # messages without their numbers whose tally is known without reading them
 _LONGEST_RECENT = 512  # characters
@@ -55,6 +56,8 @@ class PatternMiner:
         self._own = Ledger()
         self._ledgers = {self.worker: self._own}
         self._recent: dict[_Recent, Tally] = {}
+        self._learned: dict[int, KnownShape] = {}
+        self._sampled: dict[int, Tally] = {}
 
     @property
     def observed(self) -> int:
@@ -90,6 +93,7 @@ class PatternMiner:
         self._own.observed += 1
         weight = tally.see(at)
         if weight:
+            self._sampled[tally.shape.key] = tally
             tally.sample(reading or _read(message, fingerprint), weight)
         return tally.shape.root().pattern_id
 
@@ -120,15 +124,20 @@ class PatternMiner:
 
     def resolve(self, pattern_id: str) -> str | None:
         """The id now of the pattern that had this id once; None where it is not known."""
+        shape = self._find(pattern_id)
+        return None if shape is None else shape.pattern_id
+
+    def _find(self, pattern_id: str) -> Shape | None:
+        """The root of the shape that has this key."""
         try:
             shape = self._grouping.get(int(pattern_id, 16))
         except ValueError:
             return None
-        return None if shape is None else shape.root().pattern_id
+        return None if shape is None else shape.root()
 
     def patterns(self) -> list[ErrorPattern]:
         """All patterns, the most frequent first."""
-        return patterns_of(self._grouping, self._ledgers.values())
+        return patterns_of(self._ledgers.values())
 
     def merge(self, other: "PatternMiner") -> Self:
         """Take in what another miner knows, of itself and of those merged into it.
@@ -140,6 +149,58 @@ class PatternMiner:
             if mine is None or mine.observed < ledger.observed:
                 self._adopt(worker, ledger)
         return self
+
+    def learn(self, shapes: Iterable[KnownShape]) -> None:
+        """Take in shapes that other workers met; each belongs to the pattern that they say."""
+        shapes = list(shapes)
+        for each in shapes:
+            shape = self._grouping.add(each.error_type, each.tokens, absorbs=each.absorbs)
+            shape.root().lay_out(each.spaced)
+            self._learned[shape.key] = each
+        for each in shapes:
+            one, other = (
+                self._grouping.get(int(each.key, 16)),
+                self._grouping.get(int(each.pattern_id, 16)),
+            )
+            if one is not None and other is not None:
+                self._grouping.unite(one, other)
+
+    def forget_learned(self) -> None:
+        """Hold no longer what was learned: it will be learned anew."""
+        self._learned.clear()
+
+    @property
+    def learned(self) -> Mapping[int, KnownShape]:
+        """What others told, by the shape's key."""
+        return self._learned
+
+    def untold(self) -> list[KnownShape]:
+        """Shapes that this miner met or made and that it has not learned: others should."""
+        kept = [each for each in self._grouping.fresh if not self._is_told(each)]
+        self._grouping.fresh = kept
+        return [_known(each) for each in kept]
+
+    def shape_of(self, pattern_id: str) -> KnownShape | None:
+        """The shape that gave the pattern its id; None where it is not known."""
+        shape = self._grouping.get(int(pattern_id, 16))
+        return None if shape is None else _known(shape)
+
+    def _is_told(self, shape: Shape) -> bool:
+        known = self._learned.get(shape.key)
+        return known is not None and known.absorbs >= shape.absorbs
+
+    def template_of(self, pattern_id: str) -> Template | None:
+        """What the messages of the pattern that had this id once have in common."""
+        shape = self._find(pattern_id)
+        return None if shape is None else Template(shape.template, shape.spaced)
+
+    def take_values(self) -> dict[str, list[Sampled]]:
+        """The values sampled since the last time, by pattern, shape for shape."""
+        sampled, self._sampled = self._sampled, {}
+        taken: dict[str, list[Sampled]] = {}
+        for tally in sampled.values():
+            taken.setdefault(tally.shape.root().pattern_id, []).append(tally.take_values())
+        return taken
 
     def dump(self) -> dict[str, Any]:
         """All of the state as values for ``json.dumps``."""
@@ -200,6 +261,20 @@ class PatternMiner:
         ledgers = {**self._ledgers, self.worker: self._own}
         for worker, ledger in ledgers.items():
             self._adopt(worker, ledger)
+        self._sampled.clear()
+        self.learn(list(self._learned.values()))
+
+
+def _known(shape: Shape) -> KnownShape:
+    root = shape.root()
+    return KnownShape(
+        f"{shape.key:016x}",
+        shape.error_type,
+        shape.tokens,
+        root.spaced,
+        shape.absorbs,
+        root.pattern_id,
+    )
 
 
 def _read(message: str, fingerprint: str | None) -> Reading:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from seawall.classification import ErrorType
-from seawall.patterns.grouping import Grouping, Shape, Tokens, joined
+from seawall.patterns.grouping import Grouping, Shape, Tokens
 from seawall.patterns.ledger import Ledger, Tally
 from seawall.patterns.reading import VARIABLE, is_word
 
@@ -37,12 +37,11 @@ def make_room(grouping: Grouping, full: Ledger, most: int) -> Ledger:
 
 
 def _one_for_each_group(grouping: Grouping, full: Ledger) -> list[Tally]:
-    groups = grouping.groups()
     members: dict[Shape, list[Tally]] = defaultdict(list)
     for tally in full.tallies.values():
         members[tally.shape.root()].append(tally)
     return [
-        _sum(grouping, root, joined(groups[root]), parts) if len(parts) > 1 else parts[0]
+        _sum(grouping, root, root.template, parts) if len(parts) > 1 else parts[0]
         for root, parts in members.items()
     ]
 

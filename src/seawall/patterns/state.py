@@ -76,5 +76,6 @@ def _load_tally(item: Mapping[str, Any], grouping: Grouping) -> Tally:
     tally = Tally(grouping.add(error_type, tuple(item["tokens"]), absorbs=item["absorbs"]))
     tally.count, tally.first, tally.last = item["count"], item["first"], item["last"]
     tally.spaced = None if item["spaced"] is None else int(item["spaced"], 16)
+    tally.shape.root().lay_out(tally.spaced)
     tally.values = [TopValues(dict(pairs)) for pairs in item["values"]]
     return tally

@@ -106,6 +106,19 @@ class Database:
         return self._config.pool_size if self._own_pool is None else self._own_pool.get_max_size()
 
     @property
+    def connections(self) -> tuple[int, int] | None:
+        """Connections in use, and how many there may be; None before the start."""
+        pool = self._pool
+        if pool is None:
+            return None
+        return pool.get_size() - pool.get_idle_size(), pool.get_max_size()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the embedded server's data are; None for another server."""
+        return None if self._server is None else self._server.root
+
+    @property
     def embedded(self) -> bool:
         """Whether the server is the embedded one."""
         return self._server is not None

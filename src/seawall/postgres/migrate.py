@@ -79,6 +79,8 @@ def migrations() -> list[Migration]:
         if match is None:
             raise MigrationError(f"{path.name}: a migration is named NNNN_pre_… or NNNN_post_….sql")
         found.append(Migration(int(match["number"]), path.stem, path.read_text("utf-8")))
+    if not found:
+        raise MigrationError(f"no migrations in {sql_folder()}: install seawall again")
     numbers = [each.number for each in found]
     if numbers != list(range(1, len(found) + 1)):
         raise MigrationError(f"migrations are numbered {numbers}: they run from 1, without gaps")

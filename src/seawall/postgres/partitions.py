@@ -2,13 +2,13 @@
 
 import contextlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from seawall.clock import utc_now
 from seawall.errors import InvalidConfigError
 from seawall.postgres.names import in_schema, quote
 
@@ -21,7 +21,9 @@ MONTHS_AHEAD = 2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_NAME = re.compile(rf"(?:{'|'.join(PARTITIONED)})_(?P<year>[12]\d{{3}})_(?P<month>0[1-9]|1[0-2])")
+_NAME = re.compile(
+    rf"(?P<table>{'|'.join(PARTITIONED)})_(?P<year>[12]\d{{3}})_(?P<month>0[1-9]|1[0-2])"
+)
 
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
@@ -36,17 +38,8 @@ WHERE n.nspname = $1 AND p.relname = ANY($2::text[])
 ORDER BY name
 """
 
-# A writer on its way to the default partition would make the attaching fail, or be refused after
-# it: its row belongs into the new one. Held off at the parent, it looks anew. Reads go on.
-_LOCK_WRITERS = "LOCK TABLE ONLY {schema}.{table} IN SHARE ROW EXCLUSIVE MODE"
-
-# A row that the default partition has already would refuse the attaching.
-_MOVE = """
-WITH moved AS (
-    DELETE FROM {schema}.{default} WHERE {key} >= $1 AND {key} < $2 RETURNING *
-)
-INSERT INTO {schema}.{partition} SELECT * FROM moved
-"""
+# A function of the owner: a role that only writes may make partitions all the same.
+_MAKE = "SELECT {schema}.make_partition($1, $2)"
 
 _DELETE_OLD = "DELETE FROM {schema}.{default} WHERE {key} < $1"
 
@@ -80,9 +73,10 @@ async def ensure_partitions(
     """Make the partitions of this month and of ``ahead`` more; the names of the new ones.
 
     Safe from many workers at once. One that can't have its lock within 2 s is left to the next
-    time: rows then go to the default partition, and are moved when it is made.
+    time: rows then go to the default partition, and are moved when it is made. ``now`` is the
+    database's, where none is given.
     """
-    moment = utc_now() if now is None else now
+    moment = await _now(connection, now)
     existing = set(await _existing(connection, schema))
     made = []
     for table in PARTITIONED:
@@ -105,34 +99,26 @@ async def _lock(connection: Any, schema: str) -> None:
 
 
 async def _make(connection: Any, schema: str, table: str, month: datetime) -> bool:
-    name, start, end = _name(table, month), uuid7_floor(month), uuid7_floor(_month(month, 1))
     try:
         # Read committed, whatever the user's default: after the locks, see what others did.
         async with connection.transaction(isolation="read_committed"):
-            await _lock(connection, schema)
-            if await connection.fetchval("SELECT to_regclass($1)", f"{quote(schema)}.{name}"):
-                return False
-            await connection.execute(_fill(_LOCK_WRITERS, schema, table))
-            parent, child = f"{quote(schema)}.{table}", f"{quote(schema)}.{name}"
-            # Made aside and attached: creating it in place would lock out the readers too.
-            await connection.execute(
-                f"CREATE TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-            )
-            await connection.execute(_fill(_MOVE, schema, table, partition=name), start, end)
-            # DDL takes no parameters; the bounds are UUIDs of our own making.
-            await connection.execute(
-                f"ALTER TABLE {parent} ATTACH PARTITION {child} "
-                f"FOR VALUES FROM ('{start}') TO ('{end}')"
-            )
+            made: bool = await connection.fetchval(in_schema(_MAKE, schema), table, month.date())
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
         return False
-    return True
+    return made
 
 
 async def drop_partitions(
-    connection: Any, schema: str, *, keep: timedelta, now: datetime | None = None
+    connection: Any,
+    schema: str,
+    *,
+    keep: timedelta | Mapping[str, timedelta],
+    now: datetime | None = None,
 ) -> list[str]:
     """Drop the partitions whose every row is older than ``keep``; the names of those dropped.
+
+    ``keep`` is for all tables, or by table: one that is not named is left alone. ``now`` is the
+    database's, where none is given: a worker whose clock is wrong must not drop what is young.
 
     Rows of that age in the default partitions are deleted. Safe from many workers at once: each
     partition is named by the one that dropped it. What can't be locked within 2 s is left to the
@@ -141,22 +127,27 @@ async def drop_partitions(
     Raises:
         InvalidConfigError: ``keep`` isn't positive.
     """
-    if keep <= timedelta(0):
-        raise InvalidConfigError(f"keep={keep!r}: must be positive")
-    moment = utc_now() if now is None else now
-    if keep > moment - _EPOCH:
-        return []
-    oldest = moment - keep
+    ages = keep if isinstance(keep, Mapping) else dict.fromkeys(PARTITIONED, keep)
+    for age in ages.values():
+        if age <= timedelta(0):
+            raise InvalidConfigError(f"keep={age!r}: must be positive")
+    moment = await _now(connection, now)
+    oldest = {table: moment - age for table, age in ages.items() if age <= moment - _EPOCH}
     dropped = []
     for name in await _existing(connection, schema):
         match = _NAME.fullmatch(name)
-        if match is None or _end(match) > oldest:
+        if match is None or match["table"] not in oldest or _end(match) > oldest[match["table"]]:
             continue
         if await _drop(connection, schema, name):
             dropped.append(name)
-    for table in PARTITIONED:
-        await _delete_old(connection, schema, table, oldest)
+    for table, bound in oldest.items():
+        await _delete_old(connection, schema, table, bound)
     return dropped
+
+
+async def _now(connection: Any, given: datetime | None) -> datetime:
+    now: datetime = given or await connection.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 def _end(match: re.Match[str]) -> datetime:

@@ -10,8 +10,10 @@ from uuid import UUID
 import msgspec
 
 from seawall import process
+from seawall.events import EventBus, RunAbandoned, default_bus
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
+from seawall.scope import Scope
 
 _logger = logging.getLogger("seawall.postgres")
 
@@ -22,7 +24,10 @@ VALUES ($1, $2, 'running', $3, $4::text::jsonb, $5, $6, 1)
 ON CONFLICT (run_id) DO UPDATE
 SET status = 'running', release = coalesce(excluded.release, r.release),
     tags = coalesce(excluded.tags, r.tags), host = excluded.host, pid = excluded.pid,
-    start_count = r.start_count + 1, ended_at = NULL, outcome = NULL, outcome_entered_at = NULL,
+    start_count = r.start_count + 1,
+    resume_count = r.resume_count
+        + (r.status IN ('failed', 'cancelled', 'abandoned'))::int,
+    ended_at = NULL, outcome = NULL, outcome_entered_at = NULL,
     error_type = NULL, error_message = NULL
 """
 
@@ -90,7 +95,7 @@ FROM {schema}.runs r WHERE r.run_id = $1
 """
 
 # Every lease on a run: of the workers that entered it, and of those that opened its steps.
-_LEASES = """
+LEASES = """
     SELECT w.run_id, w.lease_until FROM {schema}.run_workers w
     UNION ALL
     SELECT c.run_id, l.lease_until
@@ -101,9 +106,9 @@ _LEASES = """
 _LOST = f"""
 SELECT r.run_id FROM {{schema}}.runs r
 WHERE r.status = 'running' AND ($1::text IS NULL OR r.pipeline_id = $1)
-  AND EXISTS (SELECT FROM ({_LEASES}) l WHERE l.run_id = r.run_id)
+  AND EXISTS (SELECT FROM ({LEASES}) l WHERE l.run_id = r.run_id)
   AND NOT EXISTS (
-      SELECT FROM ({_LEASES}) l WHERE l.run_id = r.run_id AND l.lease_until > clock_timestamp()
+      SELECT FROM ({LEASES}) l WHERE l.run_id = r.run_id AND l.lease_until > clock_timestamp()
   )
 ORDER BY r.run_id
 FOR UPDATE SKIP LOCKED
@@ -128,18 +133,18 @@ SET status = CASE
     ended_at = coalesce(ended.at, clock_timestamp())
 FROM unnest($1::text[]) AS lost(run_id) LEFT JOIN ended USING (run_id)
 WHERE r.run_id = lost.run_id AND NOT EXISTS (
-    SELECT FROM ({_LEASES}) l WHERE l.run_id = r.run_id AND l.lease_until > clock_timestamp()
+    SELECT FROM ({LEASES}) l WHERE l.run_id = r.run_id AND l.lease_until > clock_timestamp()
 )
-RETURNING r.run_id, r.status, coalesce(ended.workers, 'its workers') AS workers
+RETURNING r.run_id, r.pipeline_id, r.status, coalesce(ended.workers, 'its workers') AS workers
 """
 
 # What _ABANDON would make of a run, for those who only look; ``r`` is its row.
 STATUS_NOW = f"""
 CASE
     WHEN r.status <> 'running' OR NOT EXISTS (
-        SELECT FROM ({_LEASES}) l WHERE l.run_id = r.run_id
+        SELECT FROM ({LEASES}) l WHERE l.run_id = r.run_id
     ) OR EXISTS (
-        SELECT FROM ({_LEASES}) l WHERE l.run_id = r.run_id AND l.lease_until > clock_timestamp()
+        SELECT FROM ({LEASES}) l WHERE l.run_id = r.run_id AND l.lease_until > clock_timestamp()
     ) THEN r.status
     WHEN r.outcome = 'failed' OR r.outcome_entered_at > (
         SELECT max(w.renewed_at) FROM {{schema}}.run_workers w WHERE w.run_id = r.run_id
@@ -150,10 +155,15 @@ END
 
 
 class PostgresRunStore:
-    """The ``RunStore`` over one database."""
+    """The ``RunStore`` over one database.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        database: where the tables are.
+        bus: hears of runs that are found abandoned.
+    """
+
+    def __init__(self, database: Database, bus: EventBus = default_bus) -> None:
+        self._database, self._bus = database, bus
 
     async def begin(
         self,
@@ -221,6 +231,11 @@ class PostgresRunStore:
             _logger.warning(
                 "run %s is %s: %s vanished", row["run_id"], row["status"], row["workers"]
             )
+            if self._bus.listeners:
+                scope = Scope(row["pipeline_id"], row["run_id"])
+                self._bus.emit(
+                    RunAbandoned(scope=scope, status=row["status"], workers=row["workers"])
+                )
         return [row["run_id"] for row in rows if row["status"] == "abandoned"]
 
     async def _enter(

@@ -73,6 +73,8 @@ def _cells(name: Any, series: pd.Series) -> list[Column]:
     if isinstance(dtype, pd.CategoricalDtype):
         return _category_cells(name, series)
     told = str(dtype)
+    if isinstance(dtype, pd.StringDtype) and told == "string":
+        told = f"string[{dtype.storage}]"  # its name alone means what this machine has installed
     _check(name, dtype, told)
     return [Column(name, [told], value) for value in _values(series)]
 

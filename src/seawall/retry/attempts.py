@@ -64,7 +64,7 @@ class Attempts:
         self.wait = 0.0
         self.report: Report | None = None
         if policy.bus.listeners or policy.has_hooks or records.get() is not None:
-            self.report = Report(policy, name, records.get())
+            self.report = Report(policy, name, records.get(), since)
 
     def tenacity(
         self,
@@ -94,7 +94,8 @@ class Attempts:
             reason = _MAX_RETRIES if number > policy.retry_limit else None
         else:
             error_type, asked_by_server = policy.classifier.judge(error, self._name)
-            chosen = policy.options_for(error, error_type) if policy.has_variants else policy
+            varies, name = policy.has_variants, self._name
+            chosen = policy.options_for(error, error_type, name) if varies else policy
             matrix_bounds = error_type is not _TRANSIENT and error_type is not _UNKNOWN
             if (
                 matrix_bounds
@@ -115,7 +116,7 @@ class Attempts:
             if asked_by_server is not None and answers is None:
                 wait = wait_for(error, wait, asked_by_server)
             if policy.is_bounded or current_deadline.get() is not None:
-                reason = self._refused(wait)
+                reason = self._refused(wait, chosen.retry_limit)
             if reason is None:
                 self.wait = wait
                 if self.report is not None:
@@ -165,13 +166,16 @@ class Attempts:
         deadline = self.policy.deadline
         return None if deadline is None else deadline - self._elapsed()
 
-    def _refused(self, wait: float) -> StopReason | None:
+    def _refused(self, wait: float, limit: int) -> StopReason | None:
         """Why a retry that the failure allows can't be made, or None where it can."""
         ends_at = current_deadline.get()
         if self.policy.deadline is not None:
             ends_at = sooner(self._started + self.policy.deadline, ends_at)
         if ends_at is not None and self.policy.clock.monotonic() + wait >= ends_at:
             return StopReason.DEADLINE
+        cap = self.policy.cap
+        if cap is not None and self.number > cap(limit):
+            return StopReason.BUDGET_EXHAUSTED
         tokens = self.policy.tokens
         if tokens is not None and not tokens.try_acquire():
             return StopReason.BUDGET_EXHAUSTED

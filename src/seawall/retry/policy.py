@@ -34,6 +34,18 @@ class Gate(Protocol):
         ...
 
 
+class Tuner(Protocol):
+    """What knows better numbers for an operation's failures of a kind."""
+
+    def overrides(self, operation: str, error_type: ErrorType | None) -> Overrides | None:
+        """Options that hold in place of the policy's; None where its own do.
+
+        Asked at each failure, so it must be quick. ``max_retries``, and the waits, all or none:
+        ``initial_delay``, ``backoff_factor``, ``max_delay``; the same object until they change.
+        """
+        ...
+
+
 class RetryOptions(TypedDict, total=False):
     """The options of ``RetryPolicy`` as keywords; their meaning stands there."""
 
@@ -51,11 +63,13 @@ class RetryOptions(TypedDict, total=False):
     by_error_type: Mapping[ErrorType, Overrides]
     throttled: Overrides | None
     budget: RetryBudget | str | None
+    cap: Callable[[int], int] | None
     wait: WaitObject | None
     stop: StopObject | None
     retry_exhausted: bool
     resume_from: str | None
     breaker: Gate | None
+    tuner: Tuner | None
     before_attempt: Hook | None
     before_wait: Hook | None
     on_give_up: Hook | None
@@ -113,6 +127,8 @@ class RetryPolicy:
         throttled: options that differ where the server said that it is asked too often (HTTP 429,
             gRPC RESOURCE_EXHAUSTED, AWS's throttling codes); before ``by_error_type``.
         budget: takes a token a retry, or the name of a process-wide one.
+        cap: asked at each failure: how many of that many retries are allowed just now. Must be
+            cheap and not raise.
         wait: a tenacity ``wait_*`` object, in place of ``strategy``.
         stop: a tenacity ``stop_*`` object, in place of ``max_retries``.
         retry_exhausted: retry also what an inner retry gave up on.
@@ -121,6 +137,8 @@ class RetryPolicy:
             restarted only before its first item.
         breaker: the operation's circuit breaker, for ``RetryStrategy.CIRCUIT_BREAKER``; found by
             itself where the function is decorated with one.
+        tuner: gives numbers that were learned, by operation and error type; what ``by_error_type``
+            and ``throttled`` say comes before it.
         before_attempt: called with a ``RetryInfo`` before each attempt but the first.
         before_wait: called before each wait.
         on_give_up: called when the call is given up. Hooks are plain functions; one that raises is
@@ -148,11 +166,13 @@ class RetryPolicy:
     by_error_type: Mapping[ErrorType, Overrides] = field(default_factory=dict, hash=False)
     throttled: Overrides | None = field(default=None, hash=False)
     budget: RetryBudget | str | None = None
+    cap: Callable[[int], int] | None = None
     wait: WaitObject | None = None
     stop: StopObject | None = None
     retry_exhausted: bool = False
     resume_from: str | None = None
     breaker: Gate | None = None
+    tuner: Tuner | None = field(default=None, hash=False)
     before_attempt: Hook | None = None
     before_wait: Hook | None = None
     on_give_up: Hook | None = None
@@ -174,6 +194,10 @@ class RetryPolicy:
     tokens: RetryBudget | None = field(init=False, repr=False, compare=False)
     variants: dict[ErrorType, "RetryPolicy"] = field(init=False, repr=False, compare=False)
     throttled_variant: "RetryPolicy | None" = field(init=False, repr=False, compare=False)
+    # The last overrides, and the policy made of them; a pair, so that threads see both or neither.
+    tuned_variant: "tuple[Overrides, RetryPolicy] | None" = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -203,24 +227,39 @@ class RetryPolicy:
         keep("has_hooks", any(getattr(self, name) is not None for name in _HOOKS))
         keep("tokens", _budget(self.budget))
         keep("looks_at_successes", self.tokens is not None or self.retry_if_result is not None)
-        keep("is_bounded", self.tokens is not None or self.deadline is not None)
+        keep("is_bounded", any(each is not None for each in (self.tokens, self.deadline, self.cap)))
+        keep("tuned_variant", None)
         keep("variants", {})
         if self.by_error_type:
             kinds = self.by_error_type.items()
             keep("variants", {_kind(kind): _variant(self, given) for kind, given in kinds})
         throttled = self.throttled
         keep("throttled_variant", None if throttled is None else _variant(self, throttled))
-        keep("has_variants", bool(self.by_error_type) or throttled is not None)
+        varies = bool(self.by_error_type) or throttled is not None
+        keep("has_variants", varies or self.tuner is not None)
 
-    def options_for(self, error: Exception, error_type: ErrorType | None) -> "RetryPolicy":
-        """The policy whose numbers hold for this failure."""
+    def options_for(
+        self, error: Exception, error_type: ErrorType | None, operation: str
+    ) -> "RetryPolicy":
+        """The policy whose numbers hold for this failure of the operation."""
         if self.throttled_variant is not None and is_throttled(error):
             return self.throttled_variant
-        return self if error_type is None else self.variants.get(error_type, self)
+        found = None if error_type is None else self.variants.get(error_type)
+        return self._tuned(operation, error_type) if found is None else found
+
+    def _tuned(self, operation: str, error_type: ErrorType | None) -> "RetryPolicy":
+        given = None if self.tuner is None else self.tuner.overrides(operation, error_type)
+        if given is None:
+            return self
+        known = self.tuned_variant
+        if known is None or known[0] is not given:
+            known = (given, _variant(self, given))
+            object.__setattr__(self, "tuned_variant", known)
+        return known[1]
 
 
 def _refuse_what_cannot_be_called(policy: RetryPolicy) -> None:
-    for name in (*_HOOKS, "retry_if_result"):
+    for name in (*_HOOKS, "retry_if_result", "cap"):
         value = getattr(policy, name)
         if value is not None and (not callable(value) or is_async(value)):
             raise InvalidConfigError(f"{name}={value!r}: must be a plain function")

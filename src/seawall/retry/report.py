@@ -4,28 +4,41 @@ Made only where somebody listens.
 """
 
 import logging
+from typing import TypedDict
 
 from seawall.classification import ErrorType, Fingerprint
 from seawall.classification.reading import text_of
 from seawall.events import RetryExhausted, RetryScheduled, RetrySucceeded
+from seawall.marks import put_told, was_told
+from seawall.retry.exhaustion import ledger
 from seawall.retry.policy import Hook, RetryPolicy
 from seawall.retry.record import CallRecord, FailedAttempt, RetryInfo
 from seawall.retry.strategy import StopReason
+from seawall.stack import lone_member, speaks, stack_fingerprint
 
 _logger = logging.getLogger("seawall.retry")
 
+_MOST_WAITS = 32  # of a call that is retried for hours the first ones tell enough
 _RESULT = "(result)"  # stands for the exception's type where a result was not wanted
 
 
 class Report:
     """Tells of one call. Keeps no exception."""
 
-    __slots__ = ("_failures", "_fingerprints", "_name", "_policy", "_record")
+    __slots__ = (
+        "_failures", "_fingerprints", "_last", "_last_type", "_name", "_policy", "_record",
+        "_since", "_waits",
+    )  # fmt: skip
 
-    def __init__(self, policy: RetryPolicy, name: str, gathered: list[CallRecord] | None) -> None:
-        self._policy, self._name = policy, name
+    def __init__(
+        self, policy: RetryPolicy, name: str, gathered: list[CallRecord] | None, since: int
+    ) -> None:
+        self._policy, self._name, self._since = policy, name, since
         self._failures = 0
         self._fingerprints: dict[Fingerprint, int] = {}
+        self._waits: list[float] = []
+        self._last: _Described = _described(None)
+        self._last_type: ErrorType = ErrorType.UNKNOWN
         self._record: CallRecord | None = None
         if gathered is not None:
             self._record = CallRecord(name)
@@ -49,17 +62,20 @@ class Report:
     ) -> None:
         """An attempt failed and another follows."""
         self._failed(error, error_type, wait)
+        if len(self._waits) < _MOST_WAITS:
+            self._waits.append(wait)
         policy = self._policy
         if policy.bus.listeners:
+            self._last, self._last_type = _described(error), error_type or ErrorType.UNKNOWN
             policy.bus.emit(
                 RetryScheduled(
                     operation=self._name,
                     attempt=attempt,
                     wait_seconds=wait,
                     elapsed_seconds=elapsed,
-                    error_type=error_type or ErrorType.UNKNOWN,
-                    exception_type=_type_of(error),
-                    message="" if error is None else text_of(error),
+                    error_type=self._last_type,
+                    counted=error is not None and was_told(error, policy.bus.token, self._since),
+                    **self._last,
                 )
             )
         if policy.before_wait is not None:
@@ -94,13 +110,17 @@ class Report:
                     attempt=attempt,
                     elapsed_seconds=elapsed,
                     error_type=error_type or ErrorType.UNKNOWN,
-                    exception_type=_type_of(error),
-                    message="" if error is None else text_of(error),
                     stop_reason=reason,
                     fingerprints=tuple(self._fingerprints),
                     same_failure=self._failures in self._fingerprints.values(),
+                    counted=error is not None and was_told(error, policy.bus.token, self._since),
+                    waits=tuple(self._waits),
+                    **_described(error),
                 )
             )
+            if error is not None:
+                ledger.count += 1
+                put_told(error, policy.bus.token, ledger.count)
         if policy.on_give_up is not None:
             _call(
                 policy.on_give_up,
@@ -125,6 +145,10 @@ class Report:
                     attempt=attempt,
                     elapsed_seconds=elapsed,
                     fingerprints=tuple(self._fingerprints),
+                    waits=tuple(self._waits),
+                    error_type=self._last_type,
+                    message=self._last["message"],
+                    stack=self._last["stack"],
                 )
             )
 
@@ -141,8 +165,23 @@ class Report:
                 self._fingerprints[fingerprint] = self._fingerprints.get(fingerprint, 0) + 1
 
 
-def _type_of(error: Exception | None) -> str:
-    return _RESULT if error is None else type(error).__qualname__
+class _Described(TypedDict):
+    exception_type: str
+    message: str
+    stack: str | None
+
+
+def _described(error: Exception | None) -> _Described:
+    """What an event says of the error; of a group with one member, of that."""
+    if error is None:
+        return {"exception_type": _RESULT, "message": "", "stack": None}
+    lone = lone_member(error)
+    message = text_of(lone)
+    return {
+        "exception_type": type(lone).__qualname__,
+        "message": message,
+        "stack": None if speaks(message) else stack_fingerprint(lone),
+    }
 
 
 def _call(hook: Hook, info: RetryInfo) -> None:

@@ -38,6 +38,23 @@ class Table:
         return self.with_it + self.without_it
 
     @property
+    def gain(self) -> float:
+        """How much better two rates explain the counts than one: a likelihood ratio (G-squared)."""
+        failed, succeeded = (
+            self.failures + self.other_failures,
+            self.successes + self.other_successes,
+        )
+        cells = (
+            (self.failures, self.with_it * failed),
+            (self.successes, self.with_it * succeeded),
+            (self.other_failures, self.without_it * failed),
+            (self.other_successes, self.without_it * succeeded),
+        )
+        return 2 * math.fsum(
+            found * math.log(found * self.total / product) for found, product in cells if found
+        )
+
+    @property
     def smallest_expected(self) -> float:
         """The least of the four counts that would be expected without an association."""
         failed = self.failures + self.other_failures

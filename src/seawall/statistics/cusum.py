@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from seawall.statistics.proportion import score_interval
 
-ODDS_RATIOS = (1.5, 2.0, 4.0, 16.0)
+ODDS_RATIOS = (1.5, 2.0, 4.0, 16.0, 128.0)
 BUCKETS_BETWEEN_FALSE_ALARMS = 100_000.0
 _BASELINE_Z = 3.0  # one-sided, one in 740: it is looked at again and again as the baseline grows
 _LAG = 12  # buckets that wait before they count as usual: a change must not hide itself
@@ -57,6 +57,9 @@ class Change:
     @property
     def is_rise(self) -> bool:
         return self.rate_after > self.rate_before
+
+
+_Bucket = tuple[int, int, int, float]  # index, failures, total, factor
 
 
 class _Sum:
@@ -112,26 +115,36 @@ class BinomialCusum:
         self._index = -1
         self._start([], usual)
 
-    def _start(self, buckets: Iterable[tuple[int, int, int]], usual: tuple[int, int]) -> None:
+    def _start(self, buckets: Iterable[_Bucket], usual: tuple[int, int]) -> None:
         self._failures, self._total = usual
-        self._recent: deque[tuple[int, int, int]] = deque()
+        self._expected = float(self._total)
+        self._recent: deque[_Bucket] = deque()
         for bucket in buckets:
             self._learn(bucket)
         self._up = [_Sum(ratio) for ratio in self._ratios]
         self._down = [_Sum(1 / ratio) for ratio in self._ratios]
 
-    def _learn(self, bucket: tuple[int, int, int]) -> None:
-        self._failures += bucket[1]
-        self._total += bucket[2]
+    def _learn(self, bucket: _Bucket) -> None:
+        _, failures, total, factor = bucket
+        self._failures += failures
+        self._total += total
+        self._expected += total * factor
 
-    def add(self, failures: int, total: int) -> Change | None:
-        """Take the next bucket; the change that became certain with it, if one did."""
+    def add(self, failures: int, total: int, factor: float = 1.0) -> Change | None:
+        """Take the next bucket; the change that became certain with it, if one did.
+
+        Args:
+            failures: in the bucket.
+            total: what they are of.
+            factor: by how much its rate usually differs from the mean, such as by its hour.
+        """
         self._index += 1
-        bounds = score_interval(self._failures, self._total, _BASELINE_Z)
+        # As if all had come at the mean rate: few failures where few were to be expected.
+        mean = score_interval(self._failures, max(self._failures, self._expected), _BASELINE_Z)
         if total:
-            self._weigh(self._up, bounds.high, failures, total)
-            self._weigh(self._down, bounds.low, failures, total)
-        self._recent.append((self._index, failures, total))
+            self._weigh(self._up, mean.high * factor, failures, total)
+            self._weigh(self._down, mean.low * factor, failures, total)
+        self._recent.append((self._index, failures, total, factor))
         best = max((*self._up, *self._down), key=lambda each: each.score)
         if best.score >= self.threshold:
             return self._alarm(best)
@@ -168,16 +181,16 @@ class BinomialCusum:
 
 
 def find_changes(
-    buckets: Iterable[tuple[int, int]],
+    buckets: Iterable[tuple[int, int] | tuple[int, int, float]],
     *,
     buckets_between_false_alarms: float = BUCKETS_BETWEEN_FALSE_ALARMS,
     usual: tuple[int, int] = (0, 0),
 ) -> list[Change]:
-    """The changes in a series of (failures, total), in order.
+    """The changes in a series of (failures, total), in order; see ``add`` for a third, a factor.
 
     Raises:
         ValueError: an argument is out of range.
     """
     cusum = BinomialCusum(buckets_between_false_alarms=buckets_between_false_alarms, usual=usual)
-    found = (cusum.add(failures, total) for failures, total in buckets)
+    found = (cusum.add(*bucket) for bucket in buckets)
     return [change for change in found if change is not None]

@@ -41,7 +41,7 @@ def wilson_interval(failures: int, total: int, confidence: float = CONFIDENCE) -
     return score_interval(failures, total, normal_quantile(0.5 + confidence / 2))
 
 
-def score_interval(failures: int, total: int, z: float) -> Interval:
+def score_interval(failures: int, total: float, z: float) -> Interval:
     """Wilson's interval for a given normal quantile."""
     if total == 0:
         return Interval(0.0, 1.0)

@@ -10,13 +10,13 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from seawall.classification import Classifier, default_classifier
 from seawall.clock import MACHINE_CLOCK, Clock, is_being_cancelled
-from seawall.errors import InvalidConfigError, StaleRunError, StepError
-from seawall.masking import Masker, default_masker
+from seawall.errors import InvalidConfigError, ShutdownError, StaleRunError, StepError
 from seawall.operation import as_coroutine_function, is_async
 from seawall.redelivery import reason_of
+from seawall.scope import current_scope
 from seawall.shield import finish
+from seawall.step_ends import StepEnds
 from seawall.steps.call import difference, step_call
 from seawall.steps.store import KeptResult, StepCall, StepClaim, StepStore
 
@@ -45,8 +45,7 @@ class Steps:
         owner: this worker, for people.
         lease_seconds: how long a step that a dead worker had stays its own.
         retrying: calls an operation under a retry policy of the given options.
-        classifier: decides the error type of a failure.
-        masker: finds secrets in its message.
+        ends: tells how they end; its classifier and masker serve the record of a failure too.
         clock: gives the sleep between two looks.
     """
 
@@ -60,15 +59,13 @@ class Steps:
         owner: str,
         lease_seconds: float,
         retrying: Retrying,
-        classifier: Classifier = default_classifier,
-        masker: Masker = default_masker,
+        ends: StepEnds | None = None,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self._store, self._run_id, self._owner = store, run_id, owner
         self._encode, self._decode = encode, decode
         self._lease_seconds, self._retrying = lease_seconds, retrying
-        self._classifier, self._clock = classifier, clock
-        self._masker = masker
+        self._clock, self.ends = clock, ends or StepEnds()
         self._calls: dict[str, StepCall] = {}
 
     async def run(
@@ -96,9 +93,27 @@ class Steps:
             got = await self._kept_or_claimed(call)
             if isinstance(got, KeptResult):
                 return self._decode(got.text)
-            return await _Attempt(self, got, operation, args).run(transactional, retry_options)
+            attempt = _Attempt(self, got, operation, args)
+            return await self._told(attempt, transactional, retry_options)
         finally:
             _open_steps.reset(token)
+
+    async def _told(
+        self, attempt: "_Attempt", transactional: bool, retry_options: Mapping[str, Any] | None
+    ) -> Any:
+        began, ended_by = self._clock.monotonic(), None
+        try:
+            return await attempt.run(transactional, retry_options)
+        except BaseException as error:
+            ended_by = error
+            raise
+        finally:
+            self.ends.emit(
+                current_scope.get(),
+                ended_by,
+                seconds=self._clock.monotonic() - began,
+                failed=attempt.failed,
+            )
 
     async def result_of(self, step: str) -> Any:
         """See ``Run.result_of``."""
@@ -171,6 +186,7 @@ class _Attempt:
     ) -> None:
         self._steps, self._claim = steps, claim
         self._operation, self._args = operation, args
+        self.failed = False  # by an exception of its own
         self._store, self._called = steps._store, 0  # noqa: SLF001 - its other half
 
     async def run(self, transactional: bool, retry_options: Mapping[str, Any] | None) -> Any:
@@ -252,9 +268,10 @@ class _Attempt:
     async def _failed(self, error: BaseException) -> None:
         if isinstance(error, StaleRunError):
             return
-        steps = self._steps
-        kind = steps._classifier.classify(error)  # noqa: SLF001
-        reason = reason_of(error, steps._masker)  # noqa: SLF001
+        self.failed = not isinstance(error, ShutdownError)
+        ends = self._steps.ends
+        kind = ends.classifier.classify(error)
+        reason = reason_of(error, ends.masker)
         more = max(0, self._called - 1)
         try:
             await self._store.failed(self._claim, kind, reason, more)

@@ -278,7 +278,7 @@ async def test_manager_that_fails_alone_tells_before_it_ends(database_dsn):
         async with manager, manager.run("nightly"):
             pass
     connection = await asyncpg.connect(database_dsn)
-    state = await connection.fetchval("SELECT state FROM seawall.alerts")
+    state = await connection.fetchval("SELECT state FROM seawall.alerts WHERE rule = 'run_failed'")
     await connection.close()
     assert state == "resolving"
 

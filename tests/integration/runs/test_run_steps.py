@@ -8,6 +8,7 @@ import pytest
 
 from seawall import ErrorRecoveryManager, retry
 from seawall.errors import CodecError, StaleRunError, StepError, TransactionEndedError
+from seawall.events import StepEnded
 from seawall.postgres.step_store import PostgresStepStore
 from support.proxy import Proxy, target_of, through
 
@@ -345,3 +346,21 @@ async def test_step_that_ends_its_transaction_keeps_no_result(manager, effects, 
         with pytest.raises(TransactionEndedError, match="step 'write' of run 'r'"):
             await run.step("write", write, transactional=True)
     assert (await row_of("write"))["status"] == "failed"
+
+
+async def test_step_tells_of_its_end_once_with_the_release(manager, counted):
+    ends = []
+    manager.bus.subscribe(lambda event: ends.append(event) if isinstance(event, StepEnded) else 0)
+    async with manager.run("p", "r", release="1.4") as run:
+        await run.step("sum", counted.add, 1, 2)
+        await run.step("sum", counted.add, 1, 2)  # kept: no end
+        with pytest.raises(ConnectionError):
+            await run.step("fail", counted.fail)
+        await run.step("write", counted.add, 1)
+    told = [(end.scope.step, end.scope.release, end.status, end.error_type) for end in ends]
+    assert told == [
+        ("sum", "1.4", "succeeded", None),
+        ("fail", "1.4", "failed", "transient"),
+        ("write", "1.4", "succeeded", None),
+    ]
+    assert "hunter2" not in ends[1].message

@@ -8,15 +8,23 @@ import asyncpg
 import pytest
 
 from seawall.postgres import (
+    action_store,
+    budget_alert_store,
+    budget_store,
     checkpoint_store,
+    health_store,
     lease,
     outbox_store,
+    pattern_session,
+    pattern_store,
     payload_store,
     quarantine_store,
     record_query_store,
     reprocess_store,
     step_session,
     step_store,
+    tuning_store,
+    upkeep_store,
 )
 from seawall.postgres.names import in_schema
 from seawall.postgres.partitions import ensure_partitions
@@ -25,6 +33,7 @@ from seawall.quarantine.record import OPEN, RecordFilter
 
 TABLES = {
     "error_details", "checkpoints", "quarantined_records", "circuit_breaker_states",
+    "recovery_action_counts", "retry_timings", "retry_tuning", "tuning_changes",
     "error_patterns", "retry_attempts", "error_budget", "failure_analysis", "recovery_actions",
     "system_health", "runs", "quarantine_attempts", "circuit_breaker_transitions", "audit_log",
     "schema_migrations", "circuit_breaker_votes", "circuit_breaker_permits",
@@ -32,7 +41,12 @@ TABLES = {
     "checkpoint_history", "run_workers", "run_steps", "outbox_messages",
     "quarantine_payload_chunks", "quarantine_edits", "quarantine_purges",
     "quarantine_counts", "learned_outcomes", "background_jobs",
+    "workers",
+    "quarantine_counts", "learned_outcomes", "background_jobs", "error_budget_hours",
+    "error_budget_objectives", "error_budget_alerts", "error_budget_exhausted",
     "alerts", "alert_notifications", "alert_silences",
+    "error_pattern_shapes", "error_pattern_counts", "error_pattern_workers",
+    "failure_slots", "failure_changes",
 }  # fmt: skip
 
 COLUMNS = """
@@ -77,8 +91,38 @@ SELECT gen_random_uuid(), 's' || n % 50, 'closed', 'open', 1, 'r' || n % 2000, n
 FROM generate_series(1, 20000) n;
 INSERT INTO seawall.outbox_messages (message_id, topic, message_key, payload)
 SELECT gen_random_uuid(), 't' || n % 20, 'k' || n % 100, '{}' FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_pattern_shapes (shape_key, pattern_id, error_type, tokens)
+SELECT lpad(to_hex(n), 16, '0'), lpad(to_hex(n), 16, '0'), 'data', '[]'
+FROM generate_series(1, 5000) n;
+INSERT INTO seawall.error_patterns
+    (pattern_id, error_message_pattern, error_type, first_seen, last_seen)
+SELECT pattern_id, '', 'data', now(), now() FROM seawall.error_pattern_shapes;
 INSERT INTO seawall.run_steps (run_id, step, status, function)
 SELECT 'r' || n, s, 'waiting', 'f' FROM generate_series(1, 2000) n, unnest('{a,b}'::text[]) s;
+INSERT INTO seawall.recovery_action_counts
+SELECT 'p' || n % 20, current_date - n % 100, 'f' || n, '', 'transient', 'retry', 2, 1, 1
+FROM generate_series(1, 20000) n;
+INSERT INTO seawall.recovery_actions (action_id, pipeline_id, action, operation, automatic, outcome)
+SELECT gen_random_uuid(), 'p' || n % 2000, 'tune', 's' || n % 50, true, 'failed'
+FROM generate_series(1, 20000) n;
+INSERT INTO seawall.retry_tuning (pipeline_id, operation, error_type, last_slot)
+SELECT 'p' || n % 200, 'f' || n, 'transient', now() FROM generate_series(1, 20000) n;
+INSERT INTO seawall.retry_timings
+SELECT 'p' || n % 200, 'f' || n, 'transient', current_date, 0, 1, 2, 1
+FROM generate_series(1, 20000) n;
+INSERT INTO seawall.workers
+    (worker_id, host, pid, pipeline_id, version, interval_seconds, status, readings, problems)
+SELECT 'w' || n, 'h', n, 'p', '0', 30, 'ok', '{}', '{}' FROM generate_series(1, 2000) n;
+INSERT INTO seawall.error_budget (pipeline_id, minute, good_runs)
+SELECT 'p' || n % 20, now() - n * interval '1 minute', 1 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_budget_hours (pipeline_id, hour, good_runs)
+SELECT 'p' || n % 20, now() - n * interval '1 hour', 1 FROM generate_series(1, 20000) n;
+INSERT INTO seawall.error_budget_objectives (pipeline_id, sli, objective)
+SELECT 'p' || n, 'runs', 0.9 FROM generate_series(1, 2000) n;
+INSERT INTO seawall.error_budget_alerts (alert_id, pipeline_id, sli, state, severity, rule,
+    objective, long_burn_rate, short_burn_rate, bad, total, resolved_at, announced)
+SELECT gen_random_uuid(), 'p' || n, 'runs', 'resolved', 'page', 'r', 0.9, 9, 9, 9, 9, now(), true
+FROM generate_series(1, 2000) n;
 ANALYZE;
 """
 
@@ -133,10 +177,44 @@ PLANS = {
     "oldest open record": (
         record_query_store._OLDEST, ("p", KEY), "quarantined_records_pkey",
     ),
+    "patterns of a flush": (pattern_session._ROWS, (["0" * 16],), "error_patterns_pkey"),
+    "shapes that are news": (
+        pattern_session._SHAPES, (4_990,), "error_pattern_shapes_sequence",
+    ),
+    "an id of before": (
+        pattern_store._SET_STATUS, ("0" * 16, "open", "a", "b"),
+        ("error_patterns_pkey", "error_pattern_shapes_pkey"),
+    ),
+    "what worked in a pipeline": (
+        action_store._COUNTS, ("p7", ["transient"], 30), "recovery_action_counts_pkey",
+    ),
+    "automatic actions lately": (
+        action_store._TAKEN_LATELY, ("p7",), "recovery_actions_automatic",
+    ),
+    "breaker to settle": (
+        action_store._SETTLE, ("breaker_opened", "s7", "succeeded"),
+        ("recovery_actions_open", "recovery_actions_pkey"),
+    ),
+    "what is known of retries": (
+        tuning_store.STATES, ("p7", 14, 100), ("retry_tuning_pkey", "retry_timings_pkey"),
+    ),
     "latest errors of a pipeline": (
         "SELECT * FROM {schema}.error_details WHERE pipeline_id = $1 "
         "ORDER BY error_id DESC LIMIT 20",
         ("p7",), "_pipeline_id_error_id_idx",
+    ),
+    "sample of a worker": (
+        health_store._LEAVE, ("w7",), "workers_pkey",
+    ),
+    "transitions that are old": (
+        upkeep_store._OLD_TRANSITIONS, (KEY, 2000), "circuit_breaker_transitions_pkey",
+    ),
+    "status of an error budget": (
+        budget_store._MEASURE, ("p7", "runs", 86_400.0, [3600.0, 86_400.0]),
+        ("error_budget_pkey", "error_budget_hours_pkey", "error_budget_objectives_pkey"),
+    ),
+    "changes of alerts to be told": (
+        budget_alert_store._UNANNOUNCED, (), "error_budget_alerts_unannounced",
     ),
     "breakers of a run": (
         "SELECT * FROM {schema}.circuit_breaker_transitions WHERE run_id = $1",

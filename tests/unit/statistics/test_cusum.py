@@ -29,7 +29,7 @@ def _binomial(generator, total, rate):
     return failures
 
 
-@pytest.mark.parametrize(("volume", "rate"), [(100, 0.02), (2, 0.05), (10, 0.01), (20, 0.3)])
+@pytest.mark.parametrize(("volume", "rate"), [(100, 0.02), (2, 0.05)])
 def test_constant_series_raise_at_most_two_alarms_of_200(volume, rate):
     generator = random.Random(20)
     alarmed = sum(
@@ -45,7 +45,7 @@ def test_constant_series_raise_at_most_two_alarms_of_200(volume, rate):
 def test_step_is_found_within_a_few_buckets(volume, before, after, most):
     generator = random.Random(21)
     delays, misplaced = [], []
-    for _ in range(40):
+    for _ in range(20):
         rates = [before] * 240 + [after] * 120
         changes = find_changes(_series(generator, rates, volume))
         change = next(each for each in changes if each.detected >= 240)
@@ -92,11 +92,11 @@ def test_threshold_follows_the_stated_run_length():
 
 
 def test_false_alarms_are_as_rare_as_stated():
-    """At a run length of 500, in 40,000 buckets: 80 were allowed."""
+    """At a run length of 500, in 20,000 buckets: 40 were allowed."""
     cusum = BinomialCusum(buckets_between_false_alarms=500, usual=(2000, 40_000))
     generator = random.Random(23)
-    buckets = _series(generator, [0.05] * 40_000, 20)
-    assert 0 < sum(cusum.add(*bucket) is not None for bucket in buckets) <= 80
+    buckets = _series(generator, [0.05] * 20_000, 20)
+    assert 0 < sum(cusum.add(*bucket) is not None for bucket in buckets) <= 40
 
 
 @pytest.mark.parametrize(

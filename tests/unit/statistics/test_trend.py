@@ -89,6 +89,14 @@ def test_association_of_many_equals_scipys_corrected_chi_square():
     assert (found.interval.low, found.interval.high) == pytest.approx((ratio.low, ratio.high))
 
 
+@given(*[st.integers(1, 500)] * 4)
+def test_gain_equals_scipys_likelihood_ratio(a, b, c, d):
+    expected = stats.chi2_contingency(
+        [[a, b], [c, d]], correction=False, lambda_="log-likelihood"
+    ).statistic
+    assert Table(a, b, c, d).gain == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
 def test_association_of_few_is_exact():
     assert associate(Table(3, 5, 1, 40)).p == pytest.approx(
         stats.fisher_exact([[3, 5], [1, 40]], "greater").pvalue

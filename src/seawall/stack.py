@@ -1,5 +1,6 @@
 """A name for where an exception came from, for messages that say nothing ("", "'id'", "17")."""
 
+import re
 import sysconfig
 from hashlib import blake2b
 from types import CodeType, TracebackType
@@ -10,6 +11,7 @@ _DEEPEST = 2_000
 _PATHS = sysconfig.get_paths()
 _LIBRARIES = tuple({_PATHS["stdlib"], _PATHS["platstdlib"]})
 _INSTALLED = ("site-packages", "dist-packages")
+_SPEAKS = re.compile(r"[A-Za-z]{2,}[ :,]+[A-Za-z]{2,}[ :,]+[A-Za-z]{2,}")
 
 
 def lone_member(exc: BaseException) -> BaseException:
@@ -17,6 +19,11 @@ def lone_member(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
     return exc
+
+
+def speaks(message: str) -> bool:
+    """Whether the message surely says something by itself: it begins with three words."""
+    return _SPEAKS.match(message) is not None
 
 
 def stack_fingerprint(exc: BaseException) -> str:

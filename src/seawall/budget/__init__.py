@@ -1,0 +1,1 @@
+"""Error budgets: objectives, what is left of them, and alerts on how fast they go."""
