@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from seawall.errors import UnknownPatternError as UnknownPatternError
     from seawall.errors import UnsupportedServerError as UnsupportedServerError
     from seawall.fallback import LastGood as LastGood
+    from seawall.file_load import FileFormat as FileFormat
+    from seawall.file_load import FileLoadReport as FileLoadReport
     from seawall.health import HealthStatus as HealthStatus
     from seawall.health import SystemHealth as SystemHealth
     from seawall.manager import ErrorRecoveryManager as ErrorRecoveryManager
@@ -146,6 +148,7 @@ _HOMES = {
     "SourceChangedError SourceError StaleRunError StepError StepHeldError "
     "TooManyBadRecordsError TransactionEndedError UnknownPatternError UnsupportedServerError",
     "fallback": "LastGood",
+    "file_load": "FileFormat FileLoadReport",
     "health": "HealthStatus SystemHealth",
     "manager": "ErrorRecoveryManager",
     "patterns": "ErrorPattern PatternMiner PatternStatus Trend stack_fingerprint",

@@ -12,6 +12,7 @@ from seawall.checkpoint.reader import Reader
 from seawall.checkpoint.store import Lane
 from seawall.checkpoint.transaction import BatchOwner
 from seawall.errors import CheckpointError
+from seawall.records import TextBlock
 
 Records = Sequence[Any]
 
@@ -91,27 +92,32 @@ class Batches:
         position_of = self._positions(taken)
         try:
             first, batch_id = self._first(taken, position_of)
-            last = position_of(len(taken) - 1, taken[-1])
+            last = _position_at(taken, -1, position_of)
         except BaseException:
             # Whoever asks next must not go on behind them: they would never be read again.
             self._reader.give_back(taken)
             raise
         self._last = last
-        self._count += len(taken)
+        if not self._positioned:
+            self._count += len(taken)
         issued = self._ledger.watermark.issue(first, last)
-        sources = [record for _, record in taken] if self._positioned else taken
+        block = taken if isinstance(taken, TextBlock) else None
+        if block is not None:
+            sources: Records = block.records  # unread, unless somebody asks for one
+        else:
+            sources = [record for _, record in taken] if self._positioned else taken
         batch = Batch(self._owner, batch_id, sources, position_of, issued, lane)
         if (reason := self._owner.reason_to_set_aside()) is not None:
             batch.set_aside(reason)
         elif self._transform is not None:
             batch.apply(self._transform)
-        elif self._positioned:
+        elif self._positioned and block is None:  # a block's are found as it is loaded
             batch.drop_malformed()
         return batch
 
     def _first(self, taken: Records, position_of: PositionOf) -> tuple[Any, str]:
         """The batch's first position, and its id."""
-        first = position_of(0, taken[0])
+        first = _position_at(taken, 0, position_of)
         if first is not None and first == self._last:
             raise CheckpointError(
                 f"position {first!r} comes twice: it is committed already and the source gave it "
@@ -128,6 +134,8 @@ class Batches:
     # -- positions ---------------------------------------------------------------------------
 
     def _positions(self, taken: Records) -> PositionOf:
+        if isinstance(taken, TextBlock):
+            return lambda place, _record: taken.position(place)
         if self._positioned:
             return lambda place, _record: taken[place][0]
         position = self._position
@@ -198,3 +206,10 @@ class Batches:
             f"the source ended before positions {span.first!r} to {span.last!r}, which an earlier "
             f"process has {what}: it must give the same records after `cp.position` as before"
         )
+
+
+def _position_at(taken: Records, place: int, position_of: PositionOf) -> Any:
+    """The position of the first record (0) or the last one (-1)."""
+    if isinstance(taken, TextBlock):
+        return taken.first if place == 0 else taken.last  # without looking at the records
+    return position_of(place % len(taken), taken[place])

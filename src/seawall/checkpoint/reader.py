@@ -5,6 +5,7 @@ advanced in a worker thread, so that a source that blocks doesn't block the even
 loop; an async iterable is advanced in the task.
 """
 
+import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -120,7 +121,8 @@ class Reader:
                     f"the source gave {type(item).__name__}: with CheckpointStrategy.every_batch() "
                     "each of its items is a batch, a list of records"
                 )
-            if len(item) > most:
+            # Counting the records of a block is put off for as long as nobody has to know.
+            if most < sys.maxsize and len(item) > most:
                 item, rest = item[:most], item[most:]
                 self.give_back(rest)
             if item:  # an empty page is not the source's end

@@ -1,7 +1,7 @@
 """The commands, each from its own module.
 
 Exit codes: 0 done; 1 the work failed, or ``doctor`` found something wrong; 2 wrong use, or no
-usable database; 130 stopped by a signal.
+usable database; 130 stopped by a signal. ``load`` has more: see ``load_command``.
 """
 
 import warnings
@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from seawall._version import __version__
-from seawall.cli import breakers, checkpoints, deploy, journal, patterns, quarantine, server
+from seawall.cli import (
+    breakers,
+    checkpoints,
+    deploy,
+    journal,
+    load_command,
+    patterns,
+    quarantine,
+    server,
+)
 from seawall.cli.alerts import app as alerts
 from seawall.cli.audit import audit
 from seawall.cli.budget import budget
@@ -51,6 +60,7 @@ for command in (
     deploy.schema, deploy.roles,
 ):  # fmt: skip
     app.command()(command)
+app.command("load", help=load_command.HELP)(load_command.load)
 app.add_typer(patterns.app, name="patterns")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(checkpoints.app, name="checkpoints")

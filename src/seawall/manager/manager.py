@@ -3,6 +3,7 @@
 from seawall.manager.alerts import AlertMethods
 from seawall.manager.analysis import AnalysisMethods
 from seawall.manager.checkpoints import CheckpointMethods
+from seawall.manager.files import FileMethods
 from seawall.manager.payloads import PayloadMethods
 from seawall.manager.policies import PolicyMethods
 from seawall.manager.records import RecordMethods
@@ -12,6 +13,7 @@ from seawall.manager.runs import RunMethods
 
 class ErrorRecoveryManager(
     PolicyMethods,
+    FileMethods,
     RecordMethods,
     PayloadMethods,
     CheckpointMethods,

@@ -11,6 +11,7 @@ import asyncpg
 
 from seawall.checkpoint.model import Rejection
 from seawall.clock import MACHINE_CLOCK, Clock, uuid7s
+from seawall.conflict import OnConflictOption
 from seawall.errors import DatabaseUnavailableError
 from seawall.postgres import copying, payload_store
 from seawall.postgres.database import Database
@@ -215,9 +216,13 @@ class Batch:
         return await self.transaction.attempt_record(work)
 
     async def load(
-        self, table: str, records: Sequence[Any], columns: Sequence[str] | None
+        self,
+        table: str,
+        records: Sequence[Any],
+        columns: Sequence[str] | None,
+        on_conflict: OnConflictOption | None = None,
     ) -> list[Rejection]:
-        return await self.transaction.try_load(table, records, columns)
+        return await self.transaction.try_load(table, records, columns, on_conflict)
 
     async def find(self, table: str) -> None:
         await describe(self.connection, table)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from seawall.checkpoint.model import Rejection
+from seawall.conflict import OnConflictOption
 from seawall.errors import QuarantineError, RecordRefusedError, TransactionEndedError
 from seawall.postgres.loading.loader import Loader
 from seawall.postgres.lost import is_closed, terminate
@@ -90,10 +91,14 @@ class ReprocessTransaction:
     # -- for the loader and the batch ----------------------------------------------------------
 
     async def try_load(
-        self, table: str, records: Sequence[Any], columns: Sequence[str] | None
+        self,
+        table: str,
+        records: Sequence[Any],
+        columns: Sequence[str] | None,
+        on_conflict: OnConflictOption | None = None,
     ) -> list[Rejection]:
         """Copy what can be; the rest is returned."""
-        return await self._loader.load(self, table, records, columns)
+        return await self._loader.load(self, table, records, columns, on_conflict)
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work``; if it fails, what it did is undone and the transaction goes on."""

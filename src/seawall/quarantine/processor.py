@@ -18,6 +18,7 @@ import anyio.lowlevel
 from seawall.classification import Classifier
 from seawall.classification.reading import text_of
 from seawall.clock import is_being_cancelled
+from seawall.conflict import OnConflictOption
 from seawall.errors import (
     CodecError,
     DiscardRecordError,
@@ -35,8 +36,26 @@ from seawall.quarantine.record import RecordStatus
 from seawall.quarantine.registry import fields_of, is_fielded
 from seawall.text import recordable
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTable:
+    """A table to load records into whose values are texts for the server's types to read.
+
+    Attributes:
+        table: as SQL names it.
+        row_of: a record as a dict; raises ``RecordRefusedError`` where it is none.
+        block_of: dicts of the same keys as what ``tx.load`` takes for a block.
+        on_conflict: as ``tx.load`` has it.
+    """
+
+    table: str
+    row_of: Callable[[Any], dict[str, Any]]
+    block_of: Callable[[Sequence[dict[str, Any]]], Sequence[Any]]
+    on_conflict: OnConflictOption | None = None
+
+
 # async (tx, record), a plain function of the same that runs in a thread, or a table's name.
-Processor = Callable[[Any, Any], object] | str
+Processor = Callable[[Any, Any], object] | str | TextTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +138,11 @@ class ReprocessBatch(Protocol):
         ...
 
     async def load(
-        self, table: str, records: Sequence[Any], columns: Sequence[str] | None
+        self,
+        table: str,
+        records: Sequence[Any],
+        columns: Sequence[str] | None,
+        on_conflict: OnConflictOption | None = None,
     ) -> Sequence[Refusal]:
         """Copy records into a table, but for those that it returns.
 
@@ -286,7 +309,7 @@ class IntoTable:
         attempts: dict[UUID, Attempt] = {}
         for taken, records in await self._groups(batch, attempts):
             try:
-                refusals = await batch.load(self._table, records, self._columns)
+                refusals = await self._load(batch, records)
             except MissingTableError as error:
                 # A field that the table has no column for is these records' own fault.
                 if self._columns is not None or not isinstance(records[0], dict):
@@ -310,7 +333,7 @@ class IntoTable:
         groups: dict[object, tuple[list[TakenRecord], list[Any]]] = defaultdict(lambda: ([], []))
         for each in batch.records:
             try:
-                record = _row(await batch.record(each))
+                record = self._row(await batch.record(each))
             except (CodecError, RecordRefusedError) as error:
                 attempts[each.record_id] = self._failures.of(each, error)
                 continue
@@ -319,6 +342,27 @@ class IntoTable:
             members.append(each)
             records.append(record)
         return list(groups.values())
+
+    async def _load(self, batch: ReprocessBatch, records: list[Any]) -> Sequence[Refusal]:
+        return await batch.load(self._table, records, self._columns)
+
+    def _row(self, record: Any) -> dict[str, Any] | Sequence[Any]:
+        return _row(record)
+
+
+class IntoTextTable(IntoTable):
+    """The same for records whose values are texts."""
+
+    def __init__(self, into: TextTable, failures: Failures) -> None:
+        super().__init__(into.table, None, failures)
+        self._into = into
+
+    async def _load(self, batch: ReprocessBatch, records: list[Any]) -> Sequence[Refusal]:
+        into = self._into
+        return await batch.load(into.table, into.block_of(records), None, into.on_conflict)
+
+    def _row(self, record: Any) -> dict[str, Any] | Sequence[Any]:
+        return self._into.row_of(record)
 
 
 def _row(record: Any) -> dict[str, Any] | Sequence[Any]:
@@ -340,6 +384,8 @@ def check_processor(processor: object) -> None:
     Raises:
         InvalidConfigError: it is neither a function nor a table's name.
     """
+    if isinstance(processor, TextTable):
+        return
     if isinstance(processor, str):
         if processor:
             return
@@ -355,7 +401,7 @@ def check_processor(processor: object) -> None:
 
 
 def is_table(processor: Processor) -> bool:
-    return isinstance(processor, str)
+    return isinstance(processor, str | TextTable)
 
 
 def shapes(records: Mapping[str, int]) -> str:

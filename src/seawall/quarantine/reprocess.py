@@ -17,10 +17,13 @@ from seawall.quarantine.processor import (
     EachRecord,
     Failures,
     IntoTable,
+    IntoTextTable,
     Processor,
     ReprocessBatch,
     Runner,
+    TextTable,
     check_processor,
+    is_table,
     shapes,
 )
 from seawall.quarantine.record import OPEN, RecordFilter
@@ -246,7 +249,7 @@ class Reprocessor:
         # record fails and not its whole batch.
         seconds = options.attempt_timeout or self._store.patience_seconds * 0.8
         runner = self._runner(processor, options, seconds)
-        size = options.size or (_TABLE_SIZE if isinstance(processor, str) else _SIZE)
+        size = options.size or (_TABLE_SIZE if is_table(processor) else _SIZE)
         patience = max(self._store.patience_seconds, seconds * 1.25)
         after: UUID | None = None
         while (wanted := tally.next_size(size)) > 0:
@@ -272,6 +275,8 @@ class Reprocessor:
             yield attempts
 
     def _runner(self, processor: Processor, options: ReprocessOptions, seconds: float) -> Runner:
+        if isinstance(processor, TextTable):
+            return IntoTextTable(processor, self._failures)
         if isinstance(processor, str):
             return IntoTable(processor, options.columns, self._failures)
         return EachRecord(processor, self._failures, seconds)

@@ -91,7 +91,7 @@ class CsvSource(FileSource):
             self._format.reader(iter(()))
         except (TypeError, ValueError) as error:
             raise InvalidConfigError(f"{self._format}: {error}") from None
-        self._encoding = _checked_encoding(encoding)
+        self.encoding = _checked_encoding(encoding)
         self._header, self._converters = header, dict(converters or {})
         self._names = None if names is None else self._checked_names(names, InvalidConfigError)
         if names is None and not header:
@@ -111,24 +111,35 @@ class CsvSource(FileSource):
         return tuple(names)
 
     async def _begin(self, window: Window) -> Parser | None:
-        if self._encoding == "utf-8":
-            await window.skip_bom()
-        names = self._names
-        if self._header:
-            row = await self._first_row(window)
-            if row is None:
-                return None
-            names = names or self._checked_names(row, SourceError)
+        heading = await self.heading(window)
+        if heading is None:
+            return None
         return CsvParser(
-            self._format, self._encoding, names or (), self._converters, self._max_record_bytes
+            self._format, self.encoding, heading[0], self._converters, self._max_record_bytes
         )
 
-    async def _first_row(self, window: Window) -> Row | None:
-        """The first row that isn't blank; None where there is none yet."""
+    async def heading(self, window: Window) -> tuple[Sequence[str], bytes] | None:
+        """The columns' names and the header's bytes, at the start of a reading; None: no such yet.
+
+        Raises:
+            SourceError: the header can't be read, or a name comes twice.
+        """
+        if self.encoding == "utf-8":
+            await window.skip_bom()
+        if not self._header:
+            return self._names or (), b""
+        found = await self._first_row(window)
+        if found is None:
+            return None
+        row, raw = found
+        return self._names or self._checked_names(row, SourceError), raw
+
+    async def _first_row(self, window: Window) -> tuple[Row, bytes] | None:
+        """The first row that isn't blank, and the bytes up to its end; None: there is none yet."""
         more = True
         while True:
             ended = not more and not self._complete_lines_only
-            lines = CsvLines(window.data, window.start, self._encoding, final=ended)
+            lines = CsvLines(window.data, window.start, self.encoding, final=ended)
             hopeless_before = lines.hopeless_before(self._max_record_bytes, final=ended)
             for first, behind, row in rows_of(
                 self._format, lines.texts, hopeless_before=hopeless_before, final=ended
@@ -137,8 +148,9 @@ class CsvSource(FileSource):
                 if fault is not None:
                     raise SourceError(f"{self.path}: its header can't be read: {fault.reason}")
                 if row and isinstance(row, list):
-                    window.use(lines.ends[behind] - lines.start)
-                    return row
+                    end = lines.ends[behind] - lines.start
+                    window.use(end)
+                    return row, lines.data[:end]
             if not more:
                 return None
             more = await window.more()

@@ -11,8 +11,9 @@ from seawall.records import Malformed
 from seawall.source.file_source import Compression, FileSource, Parser, Positioned, Window
 
 _PLACE = re.compile(r" \(byte \d+\)")
-# UnicodeDecodeError and what a type's own __post_init__ raises are ValueErrors.
-_FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
+# What reading a line raises. UnicodeDecodeError and what a type's own __post_init__ raises are
+# ValueErrors.
+FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class JsonLinesSource(FileSource):
@@ -87,7 +88,7 @@ class JsonLinesParser:
             lines.pop()
         try:
             return list(zip(ends, map(self._decode, lines), strict=False)), used
-        except _FAULTS:
+        except FAULTS:
             return self._one_by_one(data, start, lines, ends), used
 
     def _one_by_one(
@@ -98,12 +99,17 @@ class JsonLinesParser:
         for line, end in zip(lines, ends, strict=False):
             try:
                 records.append((end, self._decode(line)))
-            except _FAULTS as error:
+            except FAULTS as error:
                 if line.strip(b" \t\r"):
                     raw = data[before - start : end - start]
-                    records.append((end, Malformed(raw, _reason(error), _type_name(error))))
+                    records.append((end, Malformed(raw, *fault_of(error))))
             before = end
         return records
+
+
+def fault_of(error: Exception) -> tuple[str, str]:
+    """Why a line can't be read, and the exception's type with its module."""
+    return _reason(error), _type_name(error)
 
 
 def _reason(error: Exception) -> str:

@@ -13,8 +13,10 @@ from seawall.postgres.loading.faults import is_about_a_record, is_codec_refused
 from seawall.postgres.loading.isolate import isolate
 from seawall.postgres.loading.rejection import reject
 from seawall.postgres.loading.shape import Shaped, shape
-from seawall.postgres.loading.stage import STAGE_REFUSED, Attempts, Expectations, Stage
+from seawall.postgres.loading.stage import STAGE_REFUSED, Attempts, Expectations
 from seawall.postgres.loading.target import Column, Target, constraints, describe
+from seawall.postgres.loading.text import block_copied, copy_lines, shape_block
+from seawall.postgres.loading.text_stage import stage_of
 from seawall.postgres.loading.upsert import Upserting
 from seawall.postgres.loading.violations import (
     NUMBER,
@@ -23,6 +25,7 @@ from seawall.postgres.loading.violations import (
     StagedRecords,
 )
 from seawall.postgres.names import quote
+from seawall.records import BlockRecords
 
 Rows = Sequence[Sequence[Any]]
 
@@ -57,18 +60,27 @@ class Loader:
             return []
         if on_conflict is not None:
             return await _upsert(unit, expected, table, records, names, on_conflict)
-        if not expected.dirty and not expected.no_copy:
+        if isinstance(records, BlockRecords):
+            if not expected.dirty and await block_copied(unit, expected, records.block, names):
+                return []
+        elif not expected.dirty and not expected.no_copy:
             shaped = shape(records, expected.target, names)
             if not shaped.misfits and await _copied(unit, expected, shaped):
                 return []
         # Bad records may be good by now: the table is looked at anew whenever there are some.
         expected.target = await describe(unit.connection, table)
-        shaped = shape(records, expected.target, names)
+        shaped = _shaped(records, expected.target, names)
         found: Found = defaultdict(list)
         for number, violation in shaped.misfits.items():
             found[number].append(violation)
         await _Dirty(unit, expected, shaped, found).load()
         return [reject(number, found[number]) for number in sorted(found)]
+
+
+def _shaped(records: Sequence[Any], target: Target, names: Sequence[str] | None) -> Shaped:
+    if isinstance(records, BlockRecords):
+        return shape_block(records.block, target, names)
+    return shape(records, target, names)
 
 
 async def _upsert(
@@ -82,7 +94,7 @@ async def _upsert(
     if expected.dirty:
         expected.target = await describe(unit.connection, table)
         expected.upserts.clear()
-    shaped = shape(records, expected.target, names)
+    shaped = _shaped(records, expected.target, names)
     key = tuple(column.name for column in shaped.columns)
     if key not in expected.upserts:
         every = await indexes(unit.connection, expected.target)
@@ -138,7 +150,8 @@ class _Dirty:
     ) -> None:
         self._unit, self._expected, self._found = unit, expected, found
         self._target, self._columns, self._rows = expected.target, shaped.columns, shaped.rows
-        self._stage = Stage(unit, expected, shaped, found)
+        self._stage = stage_of(unit, expected, shaped, found)
+        self._is_text = shaped.is_text
         self._names = self._stage.names
 
     async def load(self) -> None:
@@ -166,7 +179,9 @@ class _Dirty:
             or (not keys and await self._by_constraints(unique=True))
         )
         if not loaded:
-            await self._by_errors(_copy)
+            if self._is_text:  # many at once, before errors tell of one each
+                await self._stage.test_values()
+            await self._by_errors(copy_lines if self._is_text else _copy)
 
     # -- by constraints ------------------------------------------------------------------------
 

@@ -17,11 +17,13 @@ class Shaped:
     Attributes:
         rows: one for each record, by number; that of a misfit is not to be used.
         misfits: records that lack a column, or have one too many.
+        is_text: values are texts for the server's types to read; ``rows`` are ``TextRows``.
     """
 
     columns: tuple[Column, ...]
     rows: Sequence[Sequence[Any]]
     misfits: Mapping[int, Violation]
+    is_text: bool = False
 
 
 def shape(records: Sequence[Any], target: Target, names: Sequence[str] | None) -> Shaped:

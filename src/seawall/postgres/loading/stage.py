@@ -54,13 +54,18 @@ class Stage:
     Attributes:
         sql: its quoted name.
         names: the loaded columns' names.
+        tests_again: what the tests have found is kept, and they are asked again where it was
+            dropped.
     """
+
+    tests_again = False
 
     def __init__(
         self, unit: Attempts, expected: Expectations, shaped: Shaped, found: Found
     ) -> None:
         self._unit, self._expected, self._found = unit, expected, found
-        self._target, self._columns, self._rows = expected.target, shaped.columns, shaped.rows
+        self._target, self._columns = expected.target, shaped.columns
+        self._rows: Sequence[Any] = shaped.rows
         self.name = f"seawall_stage_{expected.target.oid}"
         self.sql = f"pg_temp.{self.name}"
         self.names = [column.name for column in shaped.columns]
@@ -81,15 +86,18 @@ class Stage:
                 raise
         else:
             return
-        if not self._expected.bad_values:
+        if not self._expected.bad_values or self.tests_again:
             self._expected.bad_values = True
             await self.test_values()
             good = self.good()
         # What the tests don't know is found by the errors, into the temporary table.
-        numbered = [(*self._rows[number], number) for number in good]
-        bad = await isolate(self._stage_copier(), [*self.names, NUMBER], numbered)
-        for place, violation in bad.items():
+        for place, violation in (await self.isolated(good)).items():
             self._found[good[place]].append(violation)
+
+    async def isolated(self, good: Sequence[int]) -> dict[int, Violation]:
+        """Copy what can be sent, one error at a time; the others by their place in ``good``."""
+        numbered = [(*self._rows[number], number) for number in good]
+        return await isolate(self._stage_copier(), [*self.names, NUMBER], numbered)
 
     async def create(self) -> None:
         parts = ", ".join(

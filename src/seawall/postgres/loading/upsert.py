@@ -18,8 +18,9 @@ from seawall.postgres.loading.entangled import entangled, repeats
 from seawall.postgres.loading.faults import FOREIGN_KEY_VIOLATION, is_about_a_record, violation_of
 from seawall.postgres.loading.one_by_one import loop, rejected
 from seawall.postgres.loading.shape import Shaped
-from seawall.postgres.loading.stage import STAGE_REFUSED, Attempts, Expectations, Stage
+from seawall.postgres.loading.stage import STAGE_REFUSED, Attempts, Expectations
 from seawall.postgres.loading.target import constraints
+from seawall.postgres.loading.text_stage import stage_of
 from seawall.postgres.loading.unnest import SLICE, columnwise, statement
 from seawall.postgres.loading.violations import NUMBER, Found, StagedRecords
 from seawall.postgres.names import quote
@@ -41,7 +42,8 @@ class Upserting:
     ) -> None:
         self._unit, self._expected, self._found, self._upsert = unit, expected, found, upsert
         self._target, self._columns, self._rows = expected.target, shaped.columns, shaped.rows
-        self._stage = Stage(unit, expected, shaped, found)
+        self._is_text = shaped.is_text
+        self._stage = stage_of(unit, expected, shaped, found)
         self._names = ", ".join(quote(column.name) for column in shaped.columns)
 
     async def load(self) -> None:
@@ -99,6 +101,8 @@ class Upserting:
 
     async def _as_arrays(self) -> bool:
         """Load without the temporary table, where the values allow it."""
+        if self._is_text:
+            return False
         query = statement(self._target, self._columns, self._upsert.clause)
         slices = [
             columnwise(self._columns, self._rows[start : start + SLICE])
@@ -225,7 +229,10 @@ class Upserting:
 
     async def _singly(self) -> None:
         """The same from here, where the server lets us have no temporary table, or no loop."""
-        places = ", ".join(f"${place}" for place in range(1, len(self._columns) + 1))
+        places = ", ".join(
+            f"${place}::text::{column.domain or column.type_sql}" if self._is_text else f"${place}"
+            for place, column in enumerate(self._columns, 1)
+        )
         query = (
             f"INSERT INTO {self._target.sql} ({self._names}) OVERRIDING SYSTEM VALUE "
             f"VALUES ({places}) {self._upsert.clause}"
