@@ -1,4 +1,5 @@
 import asyncio
+import os
 import threading
 import time
 
@@ -72,3 +73,18 @@ def test_uuid7s_follow_on_one_another_and_the_next_follows_them():
     assert {(each.version, each.variant) for each in many} == {(7, before.variant)}
     assert list(uuid7s(0)) == []
     assert uuid7() > values[-1]
+
+
+def test_uuid7_of_a_forked_child_are_its_own():
+    uuid7()  # numbers are drawn ahead
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, " ".join(uuid7().hex[12:] for _ in range(50)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = set(os.read(reading, 10_000).decode().split())
+    os.close(reading)
+    os.close(writing)
+    assert len(theirs) == 50
+    assert theirs.isdisjoint(uuid7().hex[12:] for _ in range(50))

@@ -42,10 +42,19 @@ class PostgresRecordStore:
         by_table: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for table, row in rows:
             by_table[table].append(row)
-        async with self._database.acquire() as connection, connection.transaction():
-            for table, records in by_table.items():
-                schema, columns = self._database.schema, self._columns[table]
-                await copying.copy(connection, schema, table, columns, records)
+        async with self._database.acquire() as connection:
+            if len(by_table) == 1:  # one COPY is a transaction by itself: two round trips less
+                await self._copy(connection, by_table)
+            else:
+                async with connection.transaction():
+                    await self._copy(connection, by_table)
+
+    async def _copy(
+        self, connection: Any, by_table: Mapping[str, Sequence[tuple[Any, ...]]]
+    ) -> None:
+        schema = self._database.schema
+        for table, records in by_table.items():
+            await copying.copy(connection, schema, table, self._columns[table], records)
 
     async def replay(self, rows: Rows) -> Rows:
         """Write rows that may be there already; those that the server refuses."""
