@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from seawall.masking import Masker, default_masker
 from seawall.quarantine import codec
 from seawall.recorder import HOST, Row
 from seawall.scope import Scope
+from seawall.stack_text import StackTexts, message_of
 from seawall.text import recordable
 
 COLUMNS = (
@@ -24,7 +25,6 @@ COLUMNS = (
 )  # fmt: skip
 
 _FINGERPRINT_VERSION = b"1"
-_TRACEBACK_LIMIT = 32  # frames; a recursion's thousands say nothing more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class ErrorDescriber:
         self, classifier: Classifier = default_classifier, masker: Masker = default_masker
     ) -> None:
         self._classifier, self._masker = classifier, masker
+        self._stacks = StackTexts(masker)
 
     def describe(
         self,
@@ -53,6 +54,7 @@ class ErrorDescriber:
         operation: str | None = None,
         attempt: int | None = None,
         error_type: str | None = None,
+        message: str | None = None,
         pattern_id: str | None = None,
         health: str | None = None,
     ) -> Described:
@@ -65,15 +67,17 @@ class ErrorDescriber:
             operation: the call that failed.
             attempt: which attempt, from 1.
             error_type: where it is known already.
+            message: its whole message, masked, where that was done already.
             pattern_id: its pattern's.
             health: the machine at that moment, as JSON.
         """
         error_id = uuid7()
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
-        frames = traceback.extract_tb(error.__traceback__, limit=-_TRACEBACK_LIMIT)
-        stack = "\n".join(f"{_tail(frame.filename)}:{frame.name}" for frame in frames)
+        stack = self._stacks.stack_of(error)
         error_type = error_type or self._classifier.classify(error).value
-        fingerprint = _digest(error_type, kind, stack)
+        if message is None:
+            message = recordable(message_of(error), self._masker)
+        fingerprint = _digest(error_type, kind, stack.names)
         sqlstate = getattr(error, "sqlstate", None)
         row = (
             error_id,
@@ -85,12 +89,10 @@ class ErrorDescriber:
             attempt,
             error_type,
             kind,
-            recordable(_message(error), self._masker),
+            message,
             fingerprint,
-            recordable(
-                "".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT)), self._masker
-            ),
-            _digest(stack),
+            self._stacks.text_of(error, stack, message),
+            _digest(stack.names),
             _context(context, self._masker) if context else None,
             sqlstate if isinstance(sqlstate, str) else None,
             HOST,
@@ -122,18 +124,7 @@ def _plain(value: object) -> object:
     return value
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # a broken __str__ must not hide the error itself
-        return f"<{type(error).__name__} whose __str__ fails>"
-
-
-def _tail(filename: str) -> str:
-    """The last two parts of the path: the same on every host."""
-    return "/".join(filename.replace("\\", "/").split("/")[-2:])
-
-
+@lru_cache(maxsize=1024)
 def _digest(*parts: str) -> str:
     text = "\x1f".join(parts).encode(errors="replace")
     return hashlib.blake2b(text, digest_size=8, person=_FINGERPRINT_VERSION).hexdigest()

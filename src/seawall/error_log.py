@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from seawall.classification import Classifier, ErrorType
-from seawall.classification.reading import qualified_name, text_of
+from seawall.classification.reading import LONGEST_TEXT, qualified_name, text_of
 from seawall.error_details import ErrorDescriber
 from seawall.events import ErrorLogged, EventBus
 from seawall.marks import logged_as, put_logged, was_told
@@ -13,6 +13,7 @@ from seawall.masking import Masker
 from seawall.recorder import Recorder
 from seawall.scope import Scope
 from seawall.stack import lone_member, speaks, stack_fingerprint
+from seawall.stack_text import message_of
 from seawall.text import recordable
 
 
@@ -63,7 +64,11 @@ class ErrorLog:
             return logged
         lone = lone_member(error)
         error_type = self._classifier.classify(error).value
-        message = recordable(text_of(lone), self._masker)
+        text = message_of(lone)
+        whole = recordable(text, self._masker)
+        # As retries tell it: a long one is cut before its secrets are masked.
+        short = len(text) <= LONGEST_TEXT
+        message = whole if short else recordable(text_of(lone), self._masker)
         stack = None if speaks(message) else stack_fingerprint(lone)
         pattern_id = self._identify(message, error_type, stack)
         is_system = error_type == ErrorType.SYSTEM.value
@@ -75,6 +80,7 @@ class ErrorLog:
             operation=operation,
             attempt=attempt,
             error_type=error_type,
+            message=whole if lone is error else None,
             pattern_id=pattern_id,
             health=health,
         )

@@ -8,6 +8,8 @@ from types import CodeType, TracebackType
 FINGERPRINT_VERSION = 1
 _FRAMES = 8  # the innermost ones
 _DEEPEST = 2_000
+_DEEPEST_KNOWN, _MOST_NAMES = 64, 1024
+_NAMES: dict[tuple[type | CodeType, ...], str] = {}  # by type and way: storms take few ways
 _PATHS = sysconfig.get_paths()
 _LIBRARIES = tuple({_PATHS["stdlib"], _PATHS["platstdlib"]})
 _INSTALLED = ("site-packages", "dist-packages")
@@ -33,6 +35,23 @@ def stack_fingerprint(exc: BaseException) -> str:
     folders do, nor how deep a recursion went: the name outlives edits nearby and is the same on
     every host.
     """
+    codes: list[CodeType] = []
+    traceback: TracebackType | None = exc.__traceback__
+    while traceback is not None and len(codes) < _DEEPEST:
+        codes.append(traceback.tb_frame.f_code)
+        traceback = traceback.tb_next
+    key = (type(exc), *codes)
+    name = _NAMES.get(key)
+    if name is None:
+        name = _named(exc)
+        if len(codes) <= _DEEPEST_KNOWN:
+            if len(_NAMES) >= _MOST_NAMES:
+                _NAMES.clear()
+            _NAMES[key] = name
+    return name
+
+
+def _named(exc: BaseException) -> str:
     own: list[str] = []
     foreign: list[str] = []
     traceback: TracebackType | None = exc.__traceback__

@@ -2,7 +2,7 @@
 
 from seawall.masking import Masker, default_masker
 
-_LIMIT = 16_384  # characters of a message or traceback
+LIMIT = 16_384  # characters of a message or traceback
 
 
 def storable(text: str) -> str:
@@ -14,4 +14,4 @@ def storable(text: str) -> str:
 
 def recordable(text: str, masker: Masker = default_masker) -> str:
     """A message as it may be recorded: secrets masked, of bounded length, storable."""
-    return storable(masker.mask_text(text[:_LIMIT]))
+    return storable(masker.mask_text(text[:LIMIT]))

@@ -284,6 +284,10 @@ def _indexed() -> dict[str, list[tuple[int, str]]]:
 
 _BY_WORD = _indexed()
 _LONGEST = 1000
+_NUMBERS = str.maketrans("12345679", "00000000")  # not 8: of "utf-8"
+_DIGIT = re.compile(r"[0-79]")
+_LONGEST_READ, _MOST_READ = 300, 2048
+_READ: dict[str, Explanation | None] = {}
 _QUOTED_ERRNO = re.compile(r"\[Errno (-?\d{1,5})\]")
 _ALONE = re.compile(r"(?:^|: )(?:\w+ )?timeout[.!]?$", re.IGNORECASE)
 # How a driver's (number, text) looks that has no ``__str__``: these quotes aren't a name's.
@@ -303,7 +307,17 @@ def explain_message(text: str) -> Explanation | None:
     quoted = by_quoted_code(text)
     if quoted is not None:
         return Explanation(quoted[0], Layer.MESSAGE, f"{quoted[1]} in the message")
-    return _by_words(own_words(text)[:_LONGEST])
+    words = own_words(text)[:_LONGEST]
+    # No phrase knows one number from another: messages that differ in these alone are read once.
+    shape = words.translate(_NUMBERS)
+    if shape not in _READ:
+        found = _by_words(words)
+        if len(shape) > _LONGEST_READ or (found is not None and _DIGIT.search(found.detail)):
+            return found
+        if len(_READ) >= _MOST_READ:
+            _READ.clear()
+        _READ[shape] = found
+    return _READ[shape]
 
 
 def _by_quoted_errno(text: str) -> ErrorType | None:

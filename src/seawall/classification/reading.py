@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_LONGEST_TEXT = 2000
+LONGEST_TEXT = 2000
 
 
 def read(holder: object, name: str) -> Any:
@@ -16,7 +16,7 @@ def read(holder: object, name: str) -> Any:
 def text_of(exc: BaseException) -> str:
     """The start of the exception's message; empty where its ``__str__`` raises."""
     try:
-        return str(exc)[:_LONGEST_TEXT]
+        return str(exc)[:LONGEST_TEXT]
     except Exception:
         return ""
 
