@@ -1,42 +1,25 @@
 """Quarantined records loaded into a table, many at once."""
 
-
-import asyncio
-import functools
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-import anyio
-import anyio.from_thread
-import anyio.lowlevel
-
-from seawall.classification import Classifier
-from seawall.classification.reading import text_of
-from seawall.clock import is_being_cancelled
-from seawall.conflict import OnConflictOption
 from seawall.errors import (
     CodecError,
-    DiscardRecordError,
-    InvalidConfigError,
     MissingTableError,
-    QuarantineError,
-    QuarantineKeyError,
     RecordRefusedError,
-    TransactionEndedError,
 )
-from seawall.masking import Masker, default_masker
-from seawall.operation import as_coroutine_function, is_async
-from seawall.quarantine.payload import Owner, Stored
-from seawall.quarantine.record import RecordStatus
+from seawall.quarantine.processor import (
+    Attempt,
+    Failures,
+    Refusal,
+    ReprocessBatch,
+    TakenRecord,
+    TextTable,
+    done,
+)
 from seawall.quarantine.registry import fields_of, is_fielded
-from seawall.text import recordable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-from seawall.quarantine.processor import Attempt, Failures, Refusal, ReprocessBatch, TakenRecord, TextTable, done
 
 
 class IntoTable:
@@ -113,5 +96,3 @@ def _row(record: Any) -> dict[str, Any] | Sequence[Any]:
     raise RecordRefusedError(
         f"a record must be a tuple or a mapping to be loaded, got {type(record).__name__}"
     )
-
-
