@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -56,6 +57,7 @@ class OutageJournal:
         self._sealed: list[OpenFile] = []
         self._task: BackgroundTask | None = None
         self._turn = anyio.Lock()
+        _all.add(self)
 
     @classmethod
     def of(cls, store: ReplayStore, config: RecoveryConfig, bus: EventBus) -> Self | None:
@@ -67,7 +69,8 @@ class OutageJournal:
 
     def leave_to_parent(self) -> None:
         """After a fork: the files, and their locks, are the parent's."""
-        for file in self._sealed:
+        sealed, self._sealed = self._sealed, []
+        for file in sealed:
             file.close()
         if self._task is not None:
             self.journal.leave_to_parent()
@@ -118,12 +121,14 @@ class OutageJournal:
         """
         done = Replayed()
         async with self._turn:
-            for file in await asyncio.to_thread(list, self._adopted()):
-                try:
-                    done.add(await replay(self.journal.folder, file, self._store))
-                except BaseException:
+            adopted = await asyncio.to_thread(list, self._adopted())
+            try:
+                while adopted:
+                    done.add(await replay(self.journal.folder, adopted[0], self._store))
+                    adopted.pop(0)
+            finally:
+                for file in adopted:  # for the next turn, or for another process
                     file.close()
-                    raise
             while True:
                 if (own := await self.journal.seal()) is not None:
                     self._sealed.append(own)
@@ -170,12 +175,22 @@ class OutageJournal:
             await self._clock.sleep(_LOOK_SECONDS)
 
 
+_all: "weakref.WeakSet[OutageJournal]" = weakref.WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    """A child that never starts a manager must not keep its dead parent's files locked either."""
+    for each in list(_all):
+        each.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
 def folder_of(root: Path | None, identity: str) -> Path:
-    """The folder of one database's journal."""
-    if root is not None:
-        return root
+    """The folder of one database's journal: its own, so that rows never go to another one."""
     name = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-    return default_root() / name
+    return (default_root() if root is None else root) / name
 
 
 def default_root() -> Path:

@@ -21,6 +21,7 @@ from seawall.text import recordable
 
 # So many records are worth a transaction of their own.
 _MANY = 500
+_SECONDS_A_RECORD = 1e-4  # that they may take beyond the patience
 
 
 class QuarantineLog:
@@ -33,6 +34,8 @@ class QuarantineLog:
         form: how payloads are stored.
         bus: is told.
         masker: hides secrets in what it is told.
+        patience: seconds that the database may take, and something for each record, before they
+            go to the journal.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class QuarantineLog:
         form: PayloadForm,
         bus: EventBus,
         masker: Masker,
+        patience: float,
     ) -> None:
+        self._patience = patience
         self._recorder, self._desk, self._outage = recorder, desk, outage
         self._form, self._bus, self._masker = form, bus, masker
 
@@ -71,7 +76,7 @@ class QuarantineLog:
             form=self._form,
         )
         if len(records) >= _MANY:
-            await self._put_many(rows)
+            await self._put_many(rows, len(records))
         else:
             await self._recorder.put(list(quarantine_store.tabled(rows)))
         if self._bus.listeners and records:
@@ -86,7 +91,7 @@ class QuarantineLog:
             )
         return quarantine_id
 
-    async def _put_many(self, rows: Iterator[Row]) -> None:
+    async def _put_many(self, rows: Iterator[Row], count: int) -> None:
         if self._outage is None:
             await self._desk.set_aside(rows)
             return
@@ -97,9 +102,12 @@ class QuarantineLog:
                 kept.append(row)
                 yield row
 
-        try:
-            await self._desk.set_aside(keeping())
-        except Exception as error:
+        error: Exception | None = None
+        if not self._outage.is_on:
+            patience = self._patience + count * _SECONDS_A_RECORD
+            error = await self._recorder.attempt(self._desk.set_aside(keeping()), patience)
+            if error is None:
+                return
             if not is_connection_lost(error):
-                raise
-            await self._outage.keep(list(quarantine_store.tabled([*kept, *rows])), str(error))
+                raise error
+        await self._outage.keep(list(quarantine_store.tabled([*kept, *rows])), str(error or ""))

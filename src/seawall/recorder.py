@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import math
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import anyio
 
-from seawall.clock import utc_now, uuid7
+from seawall.clock import owned_task, utc_now, uuid7
+from seawall.errors import DatabaseUnavailableError
 from seawall.events import (
     BreakerTransition,
     Event,
@@ -26,6 +28,9 @@ _logger = logging.getLogger("seawall.recorder")
 Row = tuple[Any, ...]
 
 HOST = socket.gethostname()
+
+_LEAST_SHARE = 0.1  # of the patience: for a row that has waited for others' writes, and at the end
+_CLOSE_SECONDS = 2.0
 
 
 class RecordStore(Protocol):
@@ -59,10 +64,11 @@ class Outage(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    """Rows of one caller, which stand and fall together."""
+    """Rows of one caller, which stand and fall together; ``since`` is when it came."""
 
     rows: list[tuple[str, Row]]
     written: "asyncio.Future[None] | None" = None
+    since: float = math.inf
 
 
 @dataclass(slots=True)
@@ -102,6 +108,7 @@ class Recorder:
         self._room = anyio.Event()
         self._idle = anyio.Event()
         self._writing = False
+        self._left: set[asyncio.Task[None]] = set()
         self.losses = Losses()
 
     @property
@@ -116,31 +123,25 @@ class Recorder:
         journal, connection errors.
         """
         outage = self._outage
-        if outage is None:
-            await self._commit(rows)
-            return
-        if outage.is_on:
+        if outage is not None and outage.is_on:
             await outage.keep(rows, "")
             return
-        reason = f"no answer within {self._patience:g} s"
-        with anyio.move_on_after(self._patience):
-            try:
-                await self._commit(rows)
-            except Exception as error:
-                if not self._store.is_out_of_reach(error):
-                    raise
-                reason = str(error) or type(error).__name__
-            else:
-                return
-        # It may be committed all the same; its key makes it one row.
-        await outage.keep(rows, reason)
+        try:
+            await self._commit(rows)
+        except Exception as error:
+            if outage is None or not self._store.is_out_of_reach(error):
+                raise
+            # It may be committed all the same; its key makes it one row.
+            await outage.keep(rows, str(error) or type(error).__name__)
 
     async def _commit(self, rows: list[tuple[str, Row]]) -> None:
+        loop = asyncio.get_running_loop()
+        since = loop.time()
         while len(self._queue) >= self._bound:
             self._room = anyio.Event()
             await self._room.wait()
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._add(_Entry(rows, written))
+        written: asyncio.Future[None] = loop.create_future()
+        self._add(_Entry(rows, written, since))
         await written
 
     def offer(self, table: str, row: Row) -> None:
@@ -164,6 +165,7 @@ class Recorder:
         finally:
             for entry in self._queue:
                 _settle(entry, ConnectionError("the recorder was stopped before this was written"))
+            await self._end_left()
 
     async def flush(self) -> None:
         """Wait until all that was given so far is written, dropped or refused."""
@@ -189,22 +191,78 @@ class Recorder:
     async def _write(self, batch: list[_Entry]) -> None:
         """One transaction for all; in halves where a row is refused: only its caller fails."""
         try:
-            await self._store.write([pair for entry in batch for pair in entry.rows])
-        except Exception as error:
-            if len(batch) == 1 or not self._store.is_about_a_row(error):
-                for entry in batch:
-                    self._lose(entry, error)
-                return
-            half = len(batch) // 2
-            await self._write(batch[:half])
-            await self._write(batch[half:])
+            error = await self._attempt(batch)
         except BaseException:
             for entry in batch:
                 _settle(entry, ConnectionError("the recorder was stopped during the write"))
             raise
-        else:
+        if error is None:
             for entry in batch:
                 _settle(entry, None)
+        elif len(batch) == 1 or not self._store.is_about_a_row(error):
+            for entry in batch:
+                self._lose(entry, error)
+        else:
+            half = len(batch) // 2
+            await self._write(batch[:half])
+            await self._write(batch[half:])
+
+    async def _attempt(self, batch: list[_Entry]) -> Exception | None:
+        """Write them; why that can't be. With a journal, that is known in time.
+
+        A write that takes too long is left to itself: the journal has its rows too, then, and a
+        database that is frozen holds nobody.
+        """
+        if self._outage is not None and self._outage.is_on:
+            return DatabaseUnavailableError("PostgreSQL can't be reached")
+        rows = [pair for entry in batch for pair in entry.rows]
+        now = asyncio.get_running_loop().time()
+        # For as long as whoever came first may wait.
+        since = min(now, *(entry.since for entry in batch)) if len(batch) > 1 else batch[0].since
+        left = max(min(since, now) + self._patience - now, _LEAST_SHARE * self._patience)
+        return await self.attempt(self._store.write(rows), left)
+
+    async def attempt(self, work: Coroutine[Any, Any, None], patience: float) -> Exception | None:
+        """Do a piece of work on the store; why that can't be. Without a journal, time is no reason.
+
+        Args:
+            work: what to do.
+            patience: seconds that it may take; beyond them it is left to itself.
+        """
+        task = owned_task(work, "seawall recorder's write")
+        bounded = self._outage is not None
+        try:
+            await asyncio.wait([task], timeout=patience * (1 - _LEAST_SHARE) if bounded else None)
+            if not task.done():
+                # Where the loop was blocked meanwhile, the answer may be here, not heard yet.
+                await asyncio.wait([task], timeout=patience * _LEAST_SHARE)
+        except asyncio.CancelledError:
+            task.cancel()
+            self._leave(task)
+            raise
+        if not task.done():
+            self._leave(task)
+            return DatabaseUnavailableError(f"no answer within {patience:.3g} s")
+        failure = task.exception()
+        if failure is not None and not isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    def _leave(self, task: "asyncio.Task[None]") -> None:
+        self._left.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self._left.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.debug("a write that was left to itself failed: %s", error)
+
+    async def _end_left(self) -> None:
+        """End the writes that are still at work; one that can't be ended is left to the pool."""
+        for task in self._left:
+            task.cancel()
+        if self._left:
+            await asyncio.wait(set(self._left), timeout=_CLOSE_SECONDS)
 
     def _lose(self, entry: _Entry, error: Exception) -> None:
         if entry.written is None:

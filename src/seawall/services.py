@@ -132,6 +132,7 @@ class Services:
             form=self.form,
             bus=self._bus,
             masker=self.form.masker,
+            patience=self._config.journal_after,
         )
         self._payloads = PostgresPayloadStore(self.database, self.form)
         self.parking = ParkingLot(

@@ -13,10 +13,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from seawall import ErrorRecoveryManager, JournalFullError
+from seawall import ErrorRecoveryManager, JournalFullError, RecoveryConfig
 from seawall.events import JournalOpened, JournalReplayed
 from seawall.journal import JournalFolder
+from seawall.outage import folder_of
+from seawall.postgres.database import Database
 from seawall.postgres.embedded import EmbeddedServer
+from seawall.postgres.identity import identity_of
 from support.database import open_folder
 from support.proxy import Proxy, target_of, through
 
@@ -77,7 +80,8 @@ async def test_outage_loses_and_doubles_no_acknowledged_row(tmp_path):
                 after = len(worker.said)
                 await worker.until(lambda said, n=after: len(said) > n + 1500)
         worker.kill()
-        assert JournalFolder(Path(journal)).listing()
+        (place,) = Path(journal).iterdir()
+        assert JournalFolder(place).listing()
         await server.start()
         next_one = Worker(dsn, journal, 0)
         await next_one.until(lambda said: "drained" in said)
@@ -88,7 +92,7 @@ async def test_outage_loses_and_doubles_no_acknowledged_row(tmp_path):
         found = Counter(row["id"] for row in rows)
         assert set(worker.acknowledged) <= set(found)
         assert max(found.values()) == 1
-        assert [*Path(journal).glob("*.journal")] == []  # a torn end may be kept as .corrupt
+        assert [*Path(journal).rglob("*.journal")] == []  # a torn end may be kept as .corrupt
     finally:
         if worker is not None and worker.process.poll() is None:
             worker.kill()
@@ -111,6 +115,16 @@ async def cut_off(database_dsn, tmp_path):
             proxy.cut_all()
 
 
+async def folder_in(root, dsn):
+    """The folder that a journal in ``root`` has for this database."""
+    database = Database(dsn, config=RecoveryConfig())
+    await database.start()
+    try:
+        return folder_of(root, await identity_of(database))
+    finally:
+        await database.aclose()
+
+
 def begin(proxy):
     proxy.refusing = True
     proxy.cut_all()
@@ -131,7 +145,7 @@ async def test_outage_rows_come_back_in_order_with_their_records(cut_off, databa
     quarantine_id = await manager.quarantine_bad_records("r", [{"n": 1}, {"n": 2}], "why")
     many = await manager.quarantine_bad_records("r", list(range(600)), "many")
     assert [type(event) for event in told if isinstance(event, JournalOpened)] == [JournalOpened]
-    (path,) = (tmp_path / "journal").iterdir()
+    (path,) = (tmp_path / "journal").rglob("*.journal")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     proxy.refusing = False
@@ -192,7 +206,7 @@ async def test_outage_file_of_a_dead_process_is_adopted_once_and_what_is_refused
     from seawall.error_details import COLUMNS
     from seawall.journal import Journal
 
-    folder = tmp_path / "journal"
+    folder = await folder_in(tmp_path / "journal", database_dsn)
     left = Journal(JournalFolder(folder), 2**20)
     good = dict.fromkeys(COLUMNS) | {
         "error_id": uuid7(), "occurred_at": utc_now(), "error_type": "data", "exception_type": "X",
@@ -205,7 +219,8 @@ async def test_outage_file_of_a_dead_process_is_adopted_once_and_what_is_refused
     (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes() + b"\x93SWJ torn")
     managers = [
-        ErrorRecoveryManager(database_dsn, config={"journal_folder": folder}) for _ in range(3)
+        ErrorRecoveryManager(database_dsn, config={"journal_folder": folder.parent})
+        for _ in range(3)
     ]
     for manager in managers:
         await manager.start()
@@ -258,7 +273,7 @@ def test_cli_journal_shows_and_replays(database_dsn, tmp_path):
     from seawall.journal import Journal
 
     async def leave():
-        left = Journal(JournalFolder(tmp_path), 2**20)
+        left = Journal(JournalFolder(await folder_in(tmp_path, database_dsn)), 2**20)
         row = dict.fromkeys(COLUMNS, None) | {
             "error_id": uuid7(), "occurred_at": utc_now(), "error_type": "data",
             "exception_type": "X", "message": "m", "fingerprint": "f",

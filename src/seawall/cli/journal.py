@@ -20,10 +20,8 @@ JournalPath = Annotated[
 
 
 def folders(given: Path | None) -> list[Path]:
-    """The folder named, or one for each database in the user's own."""
-    if given is not None:
-        return [given]
-    root = default_root()
+    """One for each database, in the folder named or in the user's own."""
+    root = default_root() if given is None else given
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 

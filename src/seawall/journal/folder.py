@@ -1,5 +1,6 @@
 """The folder of a journal: files of several processes, each locked by its living owner."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -21,12 +22,14 @@ class OpenFile:
         path: where it is; its name is its id, so that names sort by time.
         descriptor: open for reading and appending.
         size: bytes that are known to be on disk, or none where it was adopted.
+        unsure: what is behind these is unknown.
     """
 
     path: Path
     file_id: UUID
     descriptor: int
     size: int = 0
+    unsure: bool = False
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -58,15 +61,29 @@ class JournalFolder:
         Raises:
             OSError: the folder can't be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path.chmod(0o700)
-        file_id = uuid7()
-        path = self.path / f"{file_id.hex}.journal"
+        self._make()
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self.sync()
-        return OpenFile(path, file_id, descriptor)
+        while True:
+            file_id = uuid7()
+            path = self.path / f"{file_id.hex}.journal"
+            descriptor = os.open(path, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:
+                    self.sync()
+                    return OpenFile(path, file_id, descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            # Before it was locked, another process took it for a dead one's: empty, and deleted.
+            os.close(descriptor)
+
+    def _make(self) -> None:
+        """The folder, and the one around it where that is not there, for their owner alone."""
+        for path in (self.path.parent, self.path):
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(parents=True, mode=0o700)
+        self.path.chmod(0o700)
 
     def adopt(self) -> Iterator[OpenFile]:
         """Files whose owner has died, the oldest first, each locked for this process."""
@@ -87,7 +104,11 @@ class JournalFolder:
 
     def used(self) -> int:
         """Bytes of all files that wait."""
-        return sum(each.size for each in self.listing())
+        total = 0
+        for path, _ in self._files():
+            with contextlib.suppress(FileNotFoundError):  # replayed meanwhile
+                total += path.stat().st_size
+        return total
 
     def listing(self) -> list[Listed]:
         """The files that wait, the oldest first."""

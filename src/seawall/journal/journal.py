@@ -1,6 +1,7 @@
 """Rows on their way to this machine's disk: many callers, one write and one fsync."""
 
 import asyncio
+import errno
 import logging
 import os
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import aiofiles.os
 import anyio
 
+from seawall.clock import owned_task
 from seawall.errors import JournalFullError
 from seawall.journal.folder import JournalFolder, OpenFile, write_all
 from seawall.journal.frame import Rows, frame
@@ -35,8 +37,9 @@ class Journal:
     def __init__(self, folder: JournalFolder, most_bytes: int) -> None:
         self.folder, self._most_bytes = folder, most_bytes
         self._file: OpenFile | None = None
-        self._others = 0  # bytes of the other files, when they were last looked at
+        self._others = 0  # bytes of the other files
         self._waiting: list[_Waiting] = []
+        self._task: asyncio.Task[None] | None = None
         self._writing = anyio.Lock()
         self.rows = 0
 
@@ -50,13 +53,17 @@ class Journal:
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(rows, written))
-        # Whoever gets the lock writes for all that came meanwhile.
-        async with self._writing:
-            if not written.done():
-                batch, self._waiting = self._waiting, []
-                with anyio.CancelScope(shield=True):
-                    await self._write(batch)
+        if self._task is None or self._task.done():
+            # In a task of its own: no caller's cancellation ends what others wait for.
+            self._task = owned_task(self._drain(), "seawall journal writer")
         await written
+
+    async def _drain(self) -> None:
+        """Write for all that came, and then for all that came meanwhile."""
+        while self._waiting:
+            async with self._writing:
+                batch, self._waiting = self._waiting, []
+                await self._write(batch)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         try:
@@ -65,6 +72,7 @@ class Journal:
             if data:
                 await asyncio.to_thread(_write_through, file, data)
         except BaseException as error:
+            self._give_up_unsure()
             reason = _as_full(error)
             for each in batch:
                 if not each.written.done():
@@ -90,7 +98,7 @@ class Journal:
                         f"{self._most_bytes:,} bytes (journal_max_bytes): bring PostgreSQL back, "
                         "or give it more room"
                     )
-            except (TypeError, OverflowError, JournalFullError) as error:
+            except (TypeError, OverflowError, ValueError, JournalFullError) as error:
                 each.written.set_exception(error)
                 each.written.exception()
                 continue
@@ -101,9 +109,20 @@ class Journal:
 
     async def _opened(self) -> OpenFile:
         if self._file is None:
-            self._others = await asyncio.to_thread(self.folder.used)
             self._file = await asyncio.to_thread(self.folder.create)
+        # Each time: the others' files grow as well.
+        self._others = await asyncio.to_thread(self.folder.used) - self._file.size
         return self._file
+
+    def _give_up_unsure(self) -> None:
+        """Begin another file, where nobody knows what is behind the end of this one.
+
+        It is let go: what was told to be on disk is in front of that, and is replayed.
+        """
+        file = self._file
+        if file is not None and file.unsure:
+            self._file = None
+            file.close()
 
     async def seal(self) -> OpenFile | None:
         """End the present file, to be replayed; None where there is none. Its lock stays held."""
@@ -121,8 +140,9 @@ class Journal:
 
     def leave_to_parent(self) -> None:
         """After a fork: this process's copy of the descriptor would keep the file locked."""
-        if self._file is not None:
-            self._file.close()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     async def aclose(self) -> None:
         """Let the present file go; the next process to start replays it."""
@@ -133,19 +153,21 @@ class Journal:
 
 
 def _write_through(file: OpenFile, data: bytes) -> None:
-    """Append and sync; where that fails, what was half written is cut off again."""
+    """Append and sync; what was written in part is cut off again."""
+    file.unsure = True
     try:
         write_all(file.descriptor, data)
-        os.fsync(file.descriptor)
-    except BaseException:
+    except OSError:
         os.ftruncate(file.descriptor, file.size)
+        os.fsync(file.descriptor)
+        file.unsure = False
         raise
+    os.fsync(file.descriptor)  # once it has failed, nobody knows what is on the disk
+    file.unsure = False
     file.size += len(data)
 
 
 def _as_full(error: BaseException) -> BaseException:
-    import errno
-
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return JournalFullError(f"the disk of the journal is full: {error}")
     if isinstance(error, Exception):

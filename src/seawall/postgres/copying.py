@@ -50,10 +50,14 @@ async def _pieces(records: Iterable[Sequence[Any]]) -> AsyncIterator[bytes]:
 
 def _field(value: Any) -> str:
     """A value as COPY's text form has it."""
-    if value is None:
-        return r"\N"
-    if isinstance(value, str):
-        return value.translate(_ESCAPES)
+    text = text_of(value)
+    return r"\N" if text is None else text.translate(_ESCAPES)
+
+
+def text_of(value: Any) -> str | None:
+    """A value as the server's own text form of its type."""
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bytes):
-        return rf"\\x{value.hex()}"
+        return rf"\x{value.hex()}"
     return value.isoformat() if isinstance(value, datetime) else str(value)
