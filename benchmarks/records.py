@@ -1,198 +1,198 @@
-"""What do durable records cost, from a thousand tasks at once, and from one alone?
+"""Durable records from 1,000 tasks at once: the writer, whole errors, and what others would do.
 
-    python benchmarks/records.py [rounds]
+    python benchmarks/records.py [--rows 50000] [--rounds 3]
 
-The writer alone (rows that are made beforehand), and `log_error_details` whole: an exception raised,
-classified, masked, fingerprinted, mined, described and committed. Against one COPY of the very rows
-into the very table, an INSERT and a commit a row from as many tasks, `logging` with a traceback to a
-file (no fsync: nothing is durable), and sqlite with a commit a row. The journal: the same while the
-database is away. Rounds alternate, medians are compared; CPU is this process's own.
+``bare COPY`` is the floor: all rows in one statement, durable once. The others are durable for each
+caller when its call returns: an INSERT each (asyncpg, 10 connections), ``logging`` to a file and sqlite,
+both synced for each record as a durable log must be, and without. One run, medians.
 """
 
+import argparse
 import asyncio
-import gc
-import json
 import logging
+import os
 import sqlite3
-import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
+from statistics import median
 
 import asyncpg
+from common import database
 
-import common
 from seawall import ErrorRecoveryManager
 from seawall.clock import utc_now, uuid7
 from seawall.error_details import COLUMNS
-from seawall.journal import Journal, JournalFolder
 
-TASKS, ROWS, FEW, ALONE = 1_000, 30_000, 2_000, 200
-TEXT = "Traceback (most recent call last):\n" + 4 * '  File "load.py", line 7, in f\n    g()\n'
-NAMES = ", ".join(COLUMNS)
-INSERT = (
-    f"INSERT INTO seawall.error_details ({NAMES}) "
-    f"VALUES ({', '.join(f'${n + 1}' for n in range(len(COLUMNS)))})"
-)
+TASKS = 1000
 
 
-def row():
-    values = {
-        "error_id": uuid7(), "occurred_at": utc_now(), "pipeline_id": "bench", "run_id": "r",
-        "step": "load", "error_type": "transient", "exception_type": "builtins.ConnectionError",
-        "message": "connection to 10.0.0.7:5432 timed out after 5s", "fingerprint": "0" * 16,
-        "traceback": TEXT, "traceback_digest": "1" * 16, "context": '{"k": 1}', "host": "h",
-        "pid": 1,
+def row(n):
+    values = dict.fromkeys(COLUMNS) | {
+        "error_id": uuid7(), "occurred_at": utc_now(), "pipeline_id": "p", "run_id": "r", "step": "s",
+        "error_type": "transient", "exception_type": "builtins.TimeoutError",
+        "message": f"order {n} timed out", "fingerprint": "0123456789abcdef", "host": "h", "pid": 1,
     }  # fmt: skip
-    return tuple(values.get(name) for name in COLUMNS)
+    return tuple(values[name] for name in COLUMNS)
 
 
-def fail(depth, task, number):
-    if depth:
-        fail(depth - 1, task, number)
-    raise ConnectionError(f"connection to 10.0.0.{task % 255}:5432 timed out after {number}s")
+async def shared(rows, call):
+    """``call`` for each of so many rows, from a thousand tasks."""
+    each = rows // TASKS
+
+    async def task(number):
+        for n in range(each):
+            await call(number * each + n)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(task(number) for number in range(TASKS)))
+    return each * TASKS / (time.perf_counter() - begun)
 
 
-async def side_by_side(count, work):
-    """``work(task, number)`` from a thousand tasks, ``count`` times in all."""
+async def bare_copy(dsn, rows):
+    connection = await asyncpg.connect(dsn)
+    records = [row(n) for n in range(rows)]
+    begun = time.perf_counter()
+    await connection.copy_records_to_table(
+        "error_details", schema_name="seawall", columns=COLUMNS, records=records
+    )
+    rate = rows / (time.perf_counter() - begun)
+    await connection.close()
+    return rate
 
-    async def one(task):
-        for number in range(count // TASKS):
-            await work(task, number)
 
-    await asyncio.gather(*(one(task) for task in range(TASKS)))
+async def insert_each(dsn, rows):
+    rows = min(rows, 10_000)
+    places = ", ".join(f"${n}" for n in range(1, len(COLUMNS) + 1))
+    query = f"INSERT INTO seawall.error_details ({', '.join(COLUMNS)}) VALUES ({places})"
+    async with asyncpg.create_pool(dsn, min_size=10, max_size=10) as pool:
+
+        async def one(n):
+            await pool.execute(query, *row(n))
+
+        return await shared(rows, one)
 
 
-class Bench:
-    def __init__(self, dsn, manager, pool, folder):
-        self.dsn, self.manager, self.pool, self.folder = dsn, manager, pool, folder
-        self.rows = []
+async def writer(manager, rows):
+    put = manager._services._recorder.put
 
-    async def copy(self):
-        async with self.pool.acquire() as connection:
-            await connection.copy_records_to_table(
-                "error_details", schema_name="seawall", columns=list(COLUMNS), records=self.rows
-            )
+    async def one(n):
+        await put([("error_details", row(n))])
 
-    async def insert_each(self):
-        await side_by_side(FEW, lambda *_: self.pool.execute(INSERT, *self.rows.pop()))
+    return await shared(rows, one)
 
-    async def writer(self):
-        recorder = self.manager._services._recorder
-        put, rows = recorder.put, self.rows
-        await side_by_side(ROWS, lambda *_: put([("error_details", rows.pop())]))
 
-    async def whole(self):
-        log = self.manager.log_error_details
+async def whole(manager, rows):
+    """Classified, masked, fingerprinted, its pattern mined; raised anew each time, as errors are."""
 
-        async def one(task, number):
-            try:
-                fail(3, task, number)
-            except ConnectionError as error:
-                await log("r", error, {"k": task, "i": number}, step="load")
-
-        await side_by_side(ROWS, one)
-
-    async def alone(self):
-        recorder = self.manager._services._recorder
-        for _ in range(ALONE):
-            await recorder.put([("error_details", self.rows.pop())])
-
-    async def insert_alone(self):
-        async with self.pool.acquire() as connection:
-            for _ in range(ALONE):
-                await connection.execute(INSERT, *self.rows.pop())
-
-    async def journal(self):
-        journal = Journal(JournalFolder(Path(self.folder) / "journal"), 2**30)
-        rows = self.rows
-        await side_by_side(ROWS, lambda *_: journal.append([("error_details", rows.pop())]))
-        file = await journal.seal()
-        journal.folder.remove(file)
-        file.close()
-
-    async def log_file(self):
-        logger = logging.getLogger("bench")
-        logger.propagate = False
-        handler = logging.FileHandler(Path(self.folder) / "log")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
+    async def one(n):
         try:
-            for number in range(FEW):
-                try:
-                    fail(3, number, number)
-                except ConnectionError as error:
-                    logger.exception(error, extra={"k": number})
-        finally:
-            logger.removeHandler(handler)
-            handler.close()
+            raise_it(n)
+        except TimeoutError as error:
+            await manager.log_error_details("r", error)
 
-    async def sqlite(self):
-        base = sqlite3.connect(Path(self.folder) / "base", isolation_level=None)
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = FULL")
-        base.execute(f"CREATE TABLE IF NOT EXISTS error_details ({NAMES})")
-        places = ", ".join("?" * len(COLUMNS))
-        for _ in range(FEW):
-            values = [v if isinstance(v, int | str | None) else str(v) for v in self.rows.pop()]
-            base.execute(f"INSERT INTO error_details VALUES ({places})", values)
-        base.close()
+    return await shared(rows, one)
 
 
-WAYS = [
-    ("COPY of all rows at once", "copy", ROWS, True),
-    ("the writer, 1,000 tasks", "writer", ROWS, True),
-    ("log_error_details, 1,000 tasks", "whole", ROWS, False),
-    ("the journal, 1,000 tasks", "journal", ROWS, True),
-    ("INSERT each, 1,000 tasks", "insert_each", FEW, True),
-    ("sqlite, a commit each", "sqlite", FEW, True),
-    ("logging to a file (not durable)", "log_file", FEW, False),
-    ("the writer, one task", "alone", ALONE, True),
-    ("INSERT each, one task", "insert_alone", ALONE, True),
-]
+def raise_it(n):
+    raise TimeoutError(f"order {n} of customer {n % 97} timed out after {n % 30} s")
 
 
-async def measured(bench, connection, name, count, prepared):
-    await connection.execute("TRUNCATE seawall.error_details; CHECKPOINT")
-    bench.rows = [row() for _ in range(count)] if prepared else []
-    gc.collect()
-    cpu, start = time.process_time(), time.perf_counter()
-    await getattr(bench, name)()
-    seconds = time.perf_counter() - start
-    return seconds / count, (time.process_time() - cpu) / count
+def logging_to_file(folder, rows, *, synced):
+    rows = min(rows, 3_000) if synced else rows
+    logger = logging.getLogger("bench")
+    logger.propagate = False
+    handler = logging.FileHandler(folder / f"log-{uuid7().hex}")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    begun = time.perf_counter()
+    for n in range(rows):
+        try:
+            raise_it(n)
+        except TimeoutError:
+            logger.exception("failed")
+        if synced:
+            os.fsync(handler.stream.fileno())
+    rate = rows / (time.perf_counter() - begun)
+    logger.removeHandler(handler)
+    handler.close()
+    return rate
 
 
-async def main(rounds):
-    taken = {name: [] for _, name, *_ in WAYS}
-    with tempfile.TemporaryDirectory(prefix="seawall-bench-") as folder:
-        async with common.database() as dsn:
-            # A stall of this machine's disk must not send the rows to the journal.
-            config = {"journal_folder": folder, "journal_after": 60.0}
-            async with (
-                ErrorRecoveryManager(dsn, pipeline_id="bench", config=config) as manager,
-                asyncpg.create_pool(dsn, min_size=10, max_size=10) as pool,
-            ):
-                connection = await asyncpg.connect(dsn)
-                bench = Bench(dsn, manager, pool, folder)
-                await measured(bench, connection, "whole", ROWS, False)  # warm
-                for _ in range(rounds):
-                    for _, name, count, prepared in WAYS:
-                        taken[name].append(await measured(bench, connection, name, count, prepared))
-                await connection.close()
-    bare = common.median([wall for wall, _ in taken["copy"]])
-    lines = []
-    for title, name, *_ in WAYS:
-        wall, cpu = (common.median(each) for each in zip(*taken[name], strict=True))
-        best = min(each for each, _ in taken[name])
-        least = min(each for _, each in taken[name])
-        lines.append(
-            [title, f"{1 / wall:,.0f}", f"{1 / best:,.0f}", f"{wall / bare:.1f}",
-             f"{cpu * 1e6:.1f}", f"{least * 1e6:.1f}"]
-        )  # fmt: skip
-    head = ["way", "rows/s", "best", "x COPY", "CPU us/row", "least"]
-    common.table(f"Durable records, medians of {rounds} rounds", head, lines)
-    print(json.dumps({line[0]: line[1:] for line in lines}))
+def sqlite_each(folder, rows):
+    rows = min(rows, 3_000)
+    connection = sqlite3.connect(folder / f"db-{uuid7().hex}", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"CREATE TABLE error_details ({', '.join(COLUMNS)})")
+    query = f"INSERT INTO error_details VALUES ({', '.join('?' * len(COLUMNS))})"
+    begun = time.perf_counter()
+    for n in range(rows):
+        connection.execute(query, [None if each is None else str(each) for each in row(n)])
+    rate = rows / (time.perf_counter() - begun)
+    connection.close()
+    return rate
+
+
+async def lone_call(manager):
+    """Milliseconds of one call alone, and commits for each."""
+    # Transaction numbers are given to those that write.
+    newest = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    async with manager.database.acquire() as connection:
+        before = await connection.fetchval(newest)
+    taken = []
+    for n in range(200):
+        try:
+            raise_it(n)
+        except TimeoutError as error:
+            begun = time.perf_counter()
+            await manager.log_error_details("r", error)
+            taken.append((time.perf_counter() - begun) * 1e3)
+    async with manager.database.acquire() as connection:
+        after = await connection.fetchval(newest)
+    return median(taken), (after - before) / 200
+
+
+async def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    found = {}
+    async with (
+        database() as dsn,
+        ErrorRecoveryManager(
+            dsn, pipeline_id="p", config={"health_interval_seconds": 0}
+        ) as manager,
+    ):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for _ in range(given.rounds):
+                for label, measured in (
+                    ("bare COPY", bare_copy(dsn, given.rows)),
+                    ("the writer, 1,000 tasks", writer(manager, given.rows)),
+                    ("log_error_details, 1,000 tasks", whole(manager, given.rows)),
+                    ("an INSERT each, 10 connections", insert_each(dsn, given.rows)),
+                ):
+                    found.setdefault(label, []).append(await measured)
+                for label, measured in (
+                    ("logging to a file", logging_to_file(folder, given.rows, synced=False)),
+                    ("logging to a file, synced", logging_to_file(folder, given.rows, synced=True)),
+                    ("sqlite, a commit each", sqlite_each(folder, given.rows)),
+                ):
+                    found.setdefault(label, []).append(measured)
+        alone, commits = await lone_call(manager)
+    floor = median(found["bare COPY"])
+    for label, rates in found.items():
+        print(
+            f"{label:34} {median(rates):12,.0f} rows/s  {median(rates) / floor:7.4f} of a bare COPY"
+        )
+    print(
+        f"one call alone: {alone:.2f} ms, {commits:.2f} commits (writing transactions, those of the background included)"
+    )
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
+    asyncio.run(main())

@@ -25,6 +25,7 @@ from seawall.events import (
     LeaseLost,
     PatternSeen,
     RateLimited,
+    RecordsQuarantined,
     RecoveryActionTaken,
     RetryExhausted,
     RetryScheduled,
@@ -140,6 +141,10 @@ LINES: dict[type[Event], Line] = {
         "batch %(batch_id)s committed in %(elapsed_seconds).3f s: %(read_count)d read, "
         "%(write_count)d loaded, %(skip_count)d set aside",
         ("pipeline_id", "step"),
+    ),
+    RecordsQuarantined: Line(
+        "seawall.quarantine", _WARNING, "%(count)d records set aside (%(error_type)s): %(reason)s",
+        ("pipeline_id", "step", "reason"),
     ),
     BatchRetried: Line(
         "seawall.checkpoint", _WARNING,

@@ -23,6 +23,7 @@ from seawall.events import (
     LeaseLost,
     PatternSeen,
     RateLimited,
+    RecordsQuarantined,
     RecoveryActionTaken,
     RetryExhausted,
     RetryScheduled,
@@ -109,7 +110,7 @@ ROWS_LOADED = _counter("rows.loaded", "{row}", "Records loaded and committed.", 
 ROWS_QUARANTINED = _counter(
     "rows.quarantined",
     "{row}",
-    "Records set aside with the commit of their batch.",
+    "Records set aside, with the commit of their batch or by a call.",
     "pipeline step",
 )
 BATCH_RETRIES = _counter(
@@ -235,6 +236,10 @@ def _committed(event: BatchCommitted) -> Iterator[Measurement]:
     yield ROWS_QUARANTINED, event.skip_count, labels
 
 
+def _set_aside(event: RecordsQuarantined) -> Iterator[Measurement]:
+    yield ROWS_QUARANTINED, event.count, (event.scope.pipeline_id, event.scope.step)
+
+
 def _step_ended(event: StepEnded) -> Iterator[Measurement]:
     pipeline, step = event.scope.pipeline_id, event.scope.step
     yield STEPS, 1, (pipeline, step, event.status, event.error_type)
@@ -297,6 +302,7 @@ TABLE: dict[type[Event], Callable[[Any], Iterator[Measurement]]] = {
     RateLimited: _one(LIMITED, "limiter"),
     HedgeStarted: _one(HEDGES, "operation"),
     BatchCommitted: _committed,
+    RecordsQuarantined: _set_aside,
     BatchRetried: _one(BATCH_RETRIES, "@pipeline_id", "@step"),
     BatchStuck: _one(STUCK_BATCHES, "@pipeline_id", "@step"),
     LeaseLost: _one(LEASES_LOST, "@pipeline_id", "@step"),

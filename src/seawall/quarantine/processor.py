@@ -5,7 +5,6 @@ Either turns the records of a batch into attempts, one each.
 
 import asyncio
 import functools
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,7 +22,6 @@ from seawall.errors import (
     CodecError,
     DiscardRecordError,
     InvalidConfigError,
-    MissingTableError,
     QuarantineError,
     QuarantineKeyError,
     RecordRefusedError,
@@ -33,7 +31,6 @@ from seawall.masking import Masker, default_masker
 from seawall.operation import as_coroutine_function, is_async
 from seawall.quarantine.payload import Owner, Stored
 from seawall.quarantine.record import RecordStatus
-from seawall.quarantine.registry import fields_of, is_fielded
 from seawall.text import recordable
 
 
@@ -201,7 +198,7 @@ class Failures:
         )
 
 
-def _done(taken: TakenRecord) -> Attempt:
+def done(taken: TakenRecord) -> Attempt:
     return Attempt(record_id=taken.record_id, outcome=RecordStatus.REPROCESSED)
 
 
@@ -241,7 +238,7 @@ class EachRecord:
             return self._failures.of(taken, error)
         if isinstance(result, Discard):
             return self._failures.given_up(taken, result.why)
-        return _done(taken)
+        return done(taken)
 
     async def _call(self, transaction: Any, record: Any) -> object:
         with anyio.move_on_after(self._seconds) as limit:
@@ -297,82 +294,6 @@ class ThreadTransaction:
             self._scope.cancel()
             with anyio.CancelScope(shield=True):
                 await self._idle.wait()
-
-
-class IntoTable:
-    """Loads the records of a batch into a table; those that it refuses fail one by one."""
-
-    def __init__(self, table: str, columns: Sequence[str] | None, failures: Failures) -> None:
-        self._table, self._columns, self._failures = table, columns, failures
-
-    async def __call__(self, batch: ReprocessBatch) -> list[Attempt]:
-        attempts: dict[UUID, Attempt] = {}
-        for taken, records in await self._groups(batch, attempts):
-            try:
-                refusals = await self._load(batch, records)
-            except MissingTableError as error:
-                # A field that the table has no column for is these records' own fault.
-                if self._columns is not None or not isinstance(records[0], dict):
-                    raise
-                await batch.find(self._table)
-                fault = RecordRefusedError(str(error))
-                attempts |= {each.record_id: self._failures.of(each, fault) for each in taken}
-                continue
-            refused = {each.index: each for each in refusals}
-            for place, each in enumerate(taken):
-                refusal = refused.get(place)
-                attempts[each.record_id] = (
-                    _done(each) if refusal is None else self._failures.refused(each, refusal)
-                )
-        return [attempts[each.record_id] for each in batch.records]
-
-    async def _groups(
-        self, batch: ReprocessBatch, attempts: dict[UUID, Attempt]
-    ) -> list[tuple[list[TakenRecord], list[Any]]]:
-        """Records of the same shape together: a load takes its columns from the first one."""
-        groups: dict[object, tuple[list[TakenRecord], list[Any]]] = defaultdict(lambda: ([], []))
-        for each in batch.records:
-            try:
-                record = self._row(await batch.record(each))
-            except (CodecError, RecordRefusedError) as error:
-                attempts[each.record_id] = self._failures.of(each, error)
-                continue
-            shape = tuple(record) if isinstance(record, dict) else len(record)
-            members, records = groups[shape]
-            members.append(each)
-            records.append(record)
-        return list(groups.values())
-
-    async def _load(self, batch: ReprocessBatch, records: list[Any]) -> Sequence[Refusal]:
-        return await batch.load(self._table, records, self._columns)
-
-    def _row(self, record: Any) -> dict[str, Any] | Sequence[Any]:
-        return _row(record)
-
-
-class IntoTextTable(IntoTable):
-    """The same for records whose values are texts."""
-
-    def __init__(self, into: TextTable, failures: Failures) -> None:
-        super().__init__(into.table, None, failures)
-        self._into = into
-
-    async def _load(self, batch: ReprocessBatch, records: list[Any]) -> Sequence[Refusal]:
-        into = self._into
-        return await batch.load(into.table, into.block_of(records), None, into.on_conflict)
-
-    def _row(self, record: Any) -> dict[str, Any] | Sequence[Any]:
-        return self._into.row_of(record)
-
-
-def _row(record: Any) -> dict[str, Any] | Sequence[Any]:
-    if isinstance(record, dict | tuple | list):
-        return record
-    if is_fielded(type(record)):
-        return fields_of(record)
-    raise RecordRefusedError(
-        f"a record must be a tuple or a mapping to be loaded, got {type(record).__name__}"
-    )
 
 
 Runner = Callable[[ReprocessBatch], Awaitable[list[Attempt]]]

@@ -12,12 +12,11 @@ from seawall.clock import SYSTEM_CLOCK, Clock
 from seawall.config import Range
 from seawall.errors import InvalidConfigError, MissingProcessorError
 from seawall.masking import Masker, default_masker
+from seawall.quarantine.into_table import IntoTable, IntoTextTable
 from seawall.quarantine.processor import (
     Attempt,
     EachRecord,
     Failures,
-    IntoTable,
-    IntoTextTable,
     Processor,
     ReprocessBatch,
     Runner,

@@ -11,6 +11,7 @@ from seawall.events import (
     BudgetAlert,
     FailureRateChanged,
     JournalReplayed,
+    RecordsQuarantined,
     RunEnded,
 )
 from seawall.instrumentation.lines import LINES, SELF_LOGGED
@@ -86,6 +87,11 @@ def test_a_batch_is_counted_by_its_pipeline_and_step():
         "rows.loaded": (8, of),
         "rows.quarantined": (2, of),
     }
+
+
+def test_records_set_aside_by_a_call_are_quarantined_rows_too():
+    ((metric, value, labels),) = measurements(event_of(RecordsQuarantined, count=5), "p")
+    assert (metric.name, value, labels) == ("rows.quarantined", 5, ("flights", "load"))
 
 
 def test_a_journal_that_was_replayed_is_counted():

@@ -67,7 +67,7 @@ async def test_what_happened_is_scraped_from_a_real_endpoint(manager, registry):
             samples[sample.name, tuple(sample.labels.values())] = sample.value
     of = ("flights", "load")
     assert samples["seawall_rows_loaded_total", of] == 8 + 3
-    assert samples["seawall_rows_quarantined_total", of] == 2 + 3
+    assert samples["seawall_rows_quarantined_total", of] == 2 + 3 + 3
     assert samples["seawall_batch_duration_seconds_count", of] == 2
     assert samples["seawall_batch_duration_seconds_sum", of] == 0.2 + 1.5
     assert samples["seawall_batch_duration_seconds_bucket", ("0.3", *of)] == 1

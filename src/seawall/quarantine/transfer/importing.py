@@ -150,12 +150,14 @@ class _Tally:
 
 @asynccontextmanager
 async def _csv_rows(path: Path) -> AsyncIterator[AsyncIterator[list[dict[str, str]]]]:
-    # The limit is the process's: only ever raised.
-    csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
+    # The limit is the process's: raised for as long as the file is read.
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(_LONGEST_CELL, before))
     file = await anyio.to_thread.run_sync(_opened, path)
     try:
         yield _chunks(csv.DictReader(file, restkey="", restval=""), path)
     finally:
+        csv.field_size_limit(before)
         file.close()
 
 
