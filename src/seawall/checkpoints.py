@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 import anyio
 
@@ -11,7 +12,7 @@ from seawall.checkpoint.options import CheckpointOptions
 from seawall.checkpoint.store import OpenRequest
 from seawall.config import RecoveryConfig
 from seawall.errors import InvalidConfigError
-from seawall.events import EventBus
+from seawall.events import CheckpointSaved, EventBus
 from seawall.postgres.checkpoint_store import PostgresCheckpointStore
 from seawall.postgres.database import Database
 from seawall.postgres.history import History
@@ -19,6 +20,7 @@ from seawall.postgres.history_store import PostgresHistoryStore
 from seawall.postgres.step_session import PostgresStepSession, StepTiming
 from seawall.quarantine.payload import PLAIN, PayloadForm
 from seawall.retry import RetryPolicy, call
+from seawall.scope import Scope, current_scope
 from seawall.step_ends import StepEnds
 
 
@@ -101,6 +103,22 @@ class Checkpoints:
         if isinstance(given, int | float):
             return Tolerance(given)
         raise InvalidConfigError(f"tolerance={given!r}: must be a share (0 to 1) or a Tolerance")
+
+    async def save(self, key: StepKey, data: Any, bus: EventBus) -> UUID:
+        """Save a step's data; its checkpoint's id.
+
+        Raises:
+            CheckpointError: it is too large.
+        """
+        store = await self.at(None)
+        checkpoint_id = await store.save_data(key, data)
+        if bus.listeners:
+            here = current_scope.get()
+            scope = Scope(here.pipeline_id or self._pipeline_id, key.run_id, key.step, here.release)
+            bus.emit(
+                CheckpointSaved(scope=scope, checkpoint_id=checkpoint_id, partition=key.partition)
+            )
+        return checkpoint_id
 
     async def at(self, where: Any) -> PostgresCheckpointStore:
         """The store in another database, connected and migrated; in the manager's own for None."""

@@ -16,11 +16,14 @@ from seawall.errors import DatabaseUnavailableError
 from seawall.events import (
     BreakerTransition,
     Event,
+    EventBus,
     RetryExhausted,
     RetryScheduled,
     RetrySucceeded,
+    TelemetryDropped,
 )
 from seawall.masking import Masker, default_masker
+from seawall.scope import NO_SCOPE
 from seawall.text import recordable
 
 _logger = logging.getLogger("seawall.recorder")
@@ -31,6 +34,7 @@ HOST = socket.gethostname()
 
 _LEAST_SHARE = 0.1  # of the patience: for a row that has waited for others' writes, and at the end
 _CLOSE_SECONDS = 2.0
+_TELL_SECONDS = 1.0
 
 
 class RecordStore(Protocol):
@@ -90,6 +94,7 @@ class Recorder:
         patience: seconds that ``put`` waits for the database before it turns to ``outage``.
         bound: entries that may wait; beyond it ``put`` waits and ``offer`` drops.
         masker: finds secrets in what events say.
+        bus: hears of telemetry that was dropped.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class Recorder:
         patience: float = 1.0,
         bound: int = 10_000,
         masker: Masker = default_masker,
+        bus: EventBus | None = None,
     ) -> None:
         self._store, self._bound, self._masker = store, bound, masker
         self._outage, self._patience = outage, patience
@@ -109,6 +115,8 @@ class Recorder:
         self._idle = anyio.Event()
         self._writing = False
         self._left: set[asyncio.Task[None]] = set()
+        self._bus, self._told, self._told_at = bus, 0, -math.inf
+        self._last_loss = f"{bound} wait"
         self.losses = Losses()
 
     @property
@@ -186,6 +194,7 @@ class Recorder:
                 await self._write(batch)
             finally:
                 self._writing = False
+            self._tell_losses()
         self._idle.set()
 
     async def _write(self, batch: list[_Entry]) -> None:
@@ -264,10 +273,20 @@ class Recorder:
         if self._left:
             await asyncio.wait(set(self._left), timeout=_CLOSE_SECONDS)
 
+    def _tell_losses(self) -> None:
+        """At most once a second: a storm of losses is none of lines and events."""
+        fresh = self.losses.dropped - self._told
+        now = asyncio.get_running_loop().time()
+        if fresh and now - self._told_at >= _TELL_SECONDS:
+            self._told, self._told_at = self.losses.dropped, now
+            _logger.warning("%d telemetry rows lost; the last: %s", fresh, self._last_loss)
+            if self._bus is not None and self._bus.listeners:
+                self._bus.emit(TelemetryDropped(scope=NO_SCOPE, count=fresh))
+
     def _lose(self, entry: _Entry, error: Exception) -> None:
         if entry.written is None:
             self.losses.dropped += len(entry.rows)
-            _logger.warning("%d telemetry rows lost: %s", len(entry.rows), error)
+            self._last_loss = str(error) or type(error).__name__
         _settle(entry, error)
 
     # -- events --------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ class Services:
             outage=self._outage,
             patience=self._config.journal_after,
             masker=self.form.masker,
+            bus=self._bus,
         )
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from seawall.events import EventBus
 from seawall.recorder import Recorder
 
 
@@ -122,6 +123,22 @@ async def test_put_loop_that_was_blocked_is_no_outage():
         await waiting
         assert made.outage.kept == []
         assert made.store.rows == [("t", ("first",))]
+
+
+async def test_telemetry_that_is_lost_is_told_once_a_second(caplog):
+    made = Made()
+    bus, heard = EventBus(), []
+    bus.subscribe(heard.append)
+    made.recorder = Recorder(made.store, outage=made.outage, patience=1.0, bus=bus)
+    async with made:
+        made.outage.is_on = True
+        for n in range(50):
+            made.recorder.offer("t", (n,))
+            await asyncio.sleep(0.1)
+    assert made.recorder.losses.dropped == 50
+    assert 4 <= len(heard) <= 6
+    assert 40 <= sum(event.count for event in heard) <= 50
+    assert len([record for record in caplog.records if "rows lost" in record.message]) <= 6
 
 
 async def test_attempt_of_many_rows_is_bounded_and_ends_with_the_recorder():

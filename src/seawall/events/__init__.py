@@ -25,11 +25,13 @@ from seawall.events.watch import (
     JournalReplayed,
     PatternSeen,
     RecoveryActionTaken,
+    TelemetryDropped,
 )
 from seawall.events.work import (
     BatchCommitted,
     BatchRetried,
     BatchStuck,
+    CheckpointSaved,
     LeaseLost,
     RecordsQuarantined,
     RunAbandoned,
@@ -45,6 +47,7 @@ __all__ = [
     "BreakerTransition",
     "BudgetAlert",
     "BulkheadRejected",
+    "CheckpointSaved",
     "ErrorLogged",
     "Event",
     "EventBus",
@@ -68,5 +71,6 @@ __all__ = [
     "RunEnded",
     "RunStuck",
     "StepEnded",
+    "TelemetryDropped",
     "default_bus",
 ]

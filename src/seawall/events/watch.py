@@ -116,6 +116,16 @@ class JournalReplayed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryDropped(Event):
+    """Rows of telemetry were not written: too many waited, or the database was out of reach.
+
+    ``count`` since the last such event; one a second at the most.
+    """
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatternSeen(Event):
     """An error pattern was seen for the first time in the fleet, or after it had been resolved.
 

@@ -105,3 +105,11 @@ class RecordsQuarantined(Event):
     count: int
     reason: str
     error_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSaved(Event):
+    """``checkpoint_progress`` saved a step's data; a streaming step tells ``BatchCommitted``."""
+
+    checkpoint_id: UUID
+    partition: int

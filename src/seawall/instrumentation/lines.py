@@ -13,6 +13,7 @@ from seawall.events import (
     BreakerTransition,
     BudgetAlert,
     BulkheadRejected,
+    CheckpointSaved,
     ErrorLogged,
     Event,
     FailureRateChanged,
@@ -34,6 +35,7 @@ from seawall.events import (
     RunEnded,
     RunStuck,
     StepEnded,
+    TelemetryDropped,
 )
 
 _DEBUG, _INFO, _WARNING, _ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
@@ -141,6 +143,13 @@ LINES: dict[type[Event], Line] = {
         "batch %(batch_id)s committed in %(elapsed_seconds).3f s: %(read_count)d read, "
         "%(write_count)d loaded, %(skip_count)d set aside",
         ("pipeline_id", "step"),
+    ),
+    CheckpointSaved: Line(
+        "seawall.checkpoint", _DEBUG, "checkpoint of step %(step)s of run %(run_id)s saved",
+        ("pipeline_id", "step"),
+    ),
+    TelemetryDropped: Line(
+        "seawall.recorder", _WARNING, "%(count)d rows of telemetry were dropped", ("pipeline_id",)
     ),
     RecordsQuarantined: Line(
         "seawall.quarantine", _WARNING, "%(count)d records set aside (%(error_type)s): %(reason)s",

@@ -11,6 +11,7 @@ from seawall.events import (
     BreakerTransition,
     BudgetAlert,
     BulkheadRejected,
+    CheckpointSaved,
     ErrorLogged,
     Event,
     FailureRateChanged,
@@ -32,6 +33,7 @@ from seawall.events import (
     RunEnded,
     RunStuck,
     StepEnded,
+    TelemetryDropped,
 )
 from seawall.health.reading import HealthStatus, Reading
 from seawall.instrumentation.metric import Kind, Measurement, Metric
@@ -101,6 +103,9 @@ REJECTIONS = _counter(
 LIMITED = _counter("rate_limited", "{call}", "Calls that a rate limiter refused.", "limiter")
 HEDGES = _counter("hedges", "{attempt}", "Attempts started beside a slow one.", "operation")
 
+SAVED = _counter(
+    "checkpoints.saved", "{checkpoint}", "Saved by checkpoint_progress.", "pipeline step"
+)
 BATCHES = _counter("batches", "{batch}", "Batches committed.", "pipeline step")
 BATCH_SECONDS = _seconds(
     "batch.duration", "From a batch's begin to its commit.", "pipeline step", _SHORT
@@ -153,6 +158,7 @@ JOURNAL_ROWS = _counter(
 JOURNAL_DAMAGED = _counter(
     "journal.damaged", "By", "Bytes of the journal that could not be read.", "pipeline"
 )
+DROPPED = _counter("telemetry.dropped", "{row}", "Rows of telemetry not written.", "pipeline")
 PATTERNS = _counter(
     "error_patterns",
     "{pattern}",
@@ -265,6 +271,10 @@ def _replayed(event: JournalReplayed) -> Iterator[Measurement]:
     yield JOURNAL_DAMAGED, event.damaged_bytes, (pipeline,)
 
 
+def _dropped(event: TelemetryDropped) -> Iterator[Measurement]:
+    yield DROPPED, event.count, (event.scope.pipeline_id,)
+
+
 def _budget(event: BudgetAlert) -> Iterator[Measurement]:
     of = (event.pipeline_id, event.sli)
     fires = event.state == "firing"
@@ -303,6 +313,8 @@ TABLE: dict[type[Event], Callable[[Any], Iterator[Measurement]]] = {
     HedgeStarted: _one(HEDGES, "operation"),
     BatchCommitted: _committed,
     RecordsQuarantined: _set_aside,
+    CheckpointSaved: _one(SAVED, "@pipeline_id", "@step"),
+    TelemetryDropped: _dropped,
     BatchRetried: _one(BATCH_RETRIES, "@pipeline_id", "@step"),
     BatchStuck: _one(STUCK_BATCHES, "@pipeline_id", "@step"),
     LeaseLost: _one(LEASES_LOST, "@pipeline_id", "@step"),

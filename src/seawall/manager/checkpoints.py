@@ -26,8 +26,9 @@ class CheckpointMethods(Base):
         Raises:
             CheckpointError: it is larger than ``checkpoint_data_limit`` bytes.
         """
-        store = await self._services.checkpoints.at(None)
-        return await store.save_data(StepKey(run_id, step, partition), progress_data)
+        return await self._services.checkpoints.save(
+            StepKey(run_id, step, partition), progress_data, self.bus
+        )
 
     async def resume_from_checkpoint(
         self, run_id: str, step: str | None = None, *, partition: int = 0
