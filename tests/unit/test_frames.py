@@ -267,7 +267,7 @@ CELLS = {
     "float64": st.floats(),
     "float32": st.floats(width=32),
     "boolean": st.sampled_from([True, False, NA]),
-    "str": st.none() | st.text(st.characters(exclude_categories=()), max_size=5),
+    "str": st.none() | st.text(max_size=5),  # with pyarrow it holds no surrogates
     "object": st.none()
     | st.booleans()
     | st.floats()
