@@ -196,15 +196,18 @@ async def test_journal_forked_child_that_starts_nothing_holds_no_file_of_its_par
     await outage.start("db")
     await outage.journal.append(row("parent's"))
     reading, writing = os.pipe()
+    began, begins = os.pipe()
     child = os.fork()
     if not child:
+        os.write(begins, b"x")  # what it does by itself after the fork is done
         os.read(reading, 1)
         os._exit(0)
+    os.read(began, 1)
     await outage.journal.aclose()  # as a parent that dies lets go
     done = await outage.replay()
     os.write(writing, b"x")
     os.waitpid(child, 0)
-    os.close(reading)
-    os.close(writing)
+    for each in (reading, writing, began, begins):
+        os.close(each)
     assert (done.files, done.rows) == (1, 1)
     await outage.aclose()
