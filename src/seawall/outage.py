@@ -169,7 +169,9 @@ class OutageJournal:
                 try:
                     await self.replay()
                 except Exception as error:
-                    _logger.info("the journal waits: %s", error)
+                    # Out of reach is what the journal is for; a database that won't have it is not.
+                    level = logging.INFO if isinstance(error, OSError) else logging.WARNING
+                    _logger.log(level, "the journal waits: %s", error)
             if due:
                 looked = now
             await self._clock.sleep(_LOOK_SECONDS)

@@ -183,7 +183,7 @@ class Recorder:
 
     async def _drain(self) -> None:
         while self._queue:
-            # Whoever gave up waiting has put them into the journal, or doesn't want them.
+            # Whoever was cancelled doesn't want them any more.
             batch = [
                 each for each in self._queue if each.written is None or not each.written.cancelled()
             ]

@@ -12,6 +12,7 @@ from seawall.postgres.database import Database
 from seawall.postgres.record_store import PostgresRecordStore
 
 MORE = {
+    "dropped_since": ("id",),
     "samples": ("id", "at", "text", "number", "share", "good", "raw", "notes"),
     "error_details": COLUMNS,
 }
@@ -63,8 +64,14 @@ async def test_replay_keeps_what_is_there_and_refuses_single_rows(store, databas
     await store.replay([first])
     changed = ("error_details", (*first[1][:9], "another", *first[1][10:]))
     bad, unknown = error(message=None), ("no_such_table", (1, 2))
+    dropped = ("dropped_since", (1,))
     wide = ("error_details", (*second[1], "of a later release"))
-    assert await store.replay([changed, bad, second, unknown, wide]) == [bad, unknown, wide]
+    assert await store.replay([changed, bad, second, unknown, dropped, wide]) == [
+        bad,
+        unknown,
+        dropped,
+        wide,
+    ]
     connection = await asyncpg.connect(database_dsn)
     found = await connection.fetch("SELECT message FROM seawall.error_details")
     await connection.close()

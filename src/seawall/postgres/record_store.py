@@ -18,6 +18,7 @@ Rows = list[tuple[str, tuple[Any, ...]]]
 # has taken its address. The rows are as good later.
 _NOT_NOW = ("53", "57", "58")
 _READ_ONLY = "25006"
+_UNKNOWN_NAMES = ("42P01", "42703")  # a table or column of another release
 
 TYPES = """
 SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type
@@ -118,7 +119,8 @@ class PostgresRecordStore:
         """Whether the row is at fault, so that others may be written."""
         if self.is_out_of_reach(error):
             return False
-        return isinstance(error, LookupError) or is_about_a_record(error)
+        unknown = getattr(error, "sqlstate", None) in _UNKNOWN_NAMES
+        return unknown or isinstance(error, LookupError) or is_about_a_record(error)
 
     def is_about_a_row(self, error: Exception) -> bool:
         return is_about_a_record(error) and not self.is_out_of_reach(error)
