@@ -182,7 +182,9 @@ def failure_path():
     parts = {
         "classifying": lambda: classifier.classify(error),
         "mining, numbers differ": lambda: miner.observe(next(shown)),
-        "the whole row (masked, fingerprinted)": lambda: describer.row(error, Scope("p", "r", "s")),
+        "the whole row (masked, fingerprinted)": lambda: describer.describe(
+            error, Scope("p", "r", "s"), None, error_type="data"
+        ),
     }
     for name, call in parts.items():
         runs = [timeit.timeit(call, number=5000) / 5000 * 1e6 for _ in range(5)]
