@@ -70,7 +70,7 @@ async def found(dsn, secret):
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(secret=LETTERS, form=st.sampled_from(FORMS))
 def test_secret_in_every_message_is_in_no_table(database_dsn, secret, form):
