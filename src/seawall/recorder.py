@@ -85,8 +85,9 @@ class Losses:
 class Recorder:
     """The commit-sharing writer.
 
-    ``put`` returns when its rows are committed; ``offer`` is for telemetry, which may be dropped,
-    and is then counted. Belongs to one event loop; may be shared between its tasks.
+    ``put`` returns when its rows are committed, or in the journal; ``offer`` is for telemetry,
+    which may be dropped, and is then counted. Belongs to one event loop; may be shared between its
+    tasks.
 
     Args:
         store: where rows go.
@@ -188,8 +189,10 @@ class Recorder:
                 each for each in self._queue if each.written is None or not each.written.cancelled()
             ]
             self._queue = []
-            self._writing = True
             self._room.set()
+            if not batch:
+                continue
+            self._writing = True
             try:
                 await self._write(batch)
             finally:
@@ -227,8 +230,8 @@ class Recorder:
         rows = [pair for entry in batch for pair in entry.rows]
         now = asyncio.get_running_loop().time()
         # For as long as whoever came first may wait.
-        since = min(now, *(entry.since for entry in batch)) if len(batch) > 1 else batch[0].since
-        left = max(min(since, now) + self._patience - now, _LEAST_SHARE * self._patience)
+        since = min(now, min(entry.since for entry in batch))
+        left = max(since + self._patience - now, _LEAST_SHARE * self._patience)
         return await self.attempt(self._store.write(rows), left)
 
     async def attempt(self, work: Coroutine[Any, Any, None], patience: float) -> Exception | None:

@@ -53,6 +53,20 @@ async def test_recorder_concurrent_puts_share_writes():
     assert sorted(sum(store.writes, [])) == list(range(100))
 
 
+async def test_recorder_goes_on_when_all_that_waited_were_cancelled():
+    store = Store()
+    recorder = Recorder(store)
+    gone = asyncio.create_task(recorder.put([("t", ("gone",))]))
+    await asyncio.sleep(0)  # it is in the queue
+    gone.cancel()
+    await asyncio.wait([gone])
+    async with Running(recorder):
+        await asyncio.sleep(1)
+        await recorder.put([("t", ("next",))])
+        await recorder.flush()
+    assert store.writes == [["next"]]
+
+
 async def test_recorder_refused_row_fails_its_own_caller_only():
     store = Store()
     async with Running(Recorder(store)) as recorder:
