@@ -241,6 +241,10 @@ class Analytics:
                 if service is not self.alerts:
                     tasks.start_soon(service.aclose)
         await self.alerts.aclose()
+        self.stop_hearing()
+
+    def stop_hearing(self) -> None:
+        """Hear no more events; nothing is written."""
         for unsubscribe in self._unsubscribe:
             unsubscribe()
 

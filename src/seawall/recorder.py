@@ -230,7 +230,7 @@ class Recorder:
         rows = [pair for entry in batch for pair in entry.rows]
         now = asyncio.get_running_loop().time()
         # For as long as whoever came first may wait.
-        since = min(now, min(entry.since for entry in batch))
+        since = min(now, *(entry.since for entry in batch))
         left = max(since + self._patience - now, _LEAST_SHARE * self._patience)
         return await self.attempt(self._store.write(rows), left)
 

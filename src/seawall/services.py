@@ -25,34 +25,27 @@ from seawall.events import EventBus
 from seawall.health import Reading, SystemHealth
 from seawall.learning import OutcomeLearner
 from seawall.outage import OutageJournal
-from seawall.outbox import Relay
-from seawall.outbox.options import RelayOptions
-from seawall.outbox.relay import Handler
 from seawall.parking import ParkingLot
 from seawall.postgres import audit, health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
 from seawall.postgres.database import Database
 from seawall.postgres.identity import identity_of
 from seawall.postgres.listener import Listener
-from seawall.postgres.outbox_store import PostgresOutboxStore
 from seawall.postgres.outcome_store import PostgresOutcomeStore
 from seawall.postgres.parking_store import PostgresParkingStore
 from seawall.postgres.payload_store import PostgresPayloadStore
 from seawall.postgres.record_store import PostgresRecordStore
-from seawall.postgres.run_store import PostgresRunStore
 from seawall.postgres.slice_store import PostgresSliceStore
-from seawall.postgres.step_store import PostgresStepStore
 from seawall.quarantine import codec
 from seawall.quarantine.payload import PayloadForm
 from seawall.quarantine.processor import Processor, check_processor
 from seawall.quarantine_desk import QuarantineDesk, worker_name
 from seawall.quarantine_log import QuarantineLog
 from seawall.recorder import COLUMNS, HOST, Recorder
-from seawall.retry import RetryPolicy, call
+from seawall.run_kit import RunKit
 from seawall.scope import Scope, current_scope
 from seawall.slices import FleetShares, SharedTokens
 from seawall.step_ends import StepEnds
-from seawall.steps import Steps
 from seawall.tuning import Tuner
 
 _CLOSE_SECONDS = 15.0  # how long closing waits for the last rows
@@ -97,9 +90,24 @@ class Services:
         self.checkpoints = Checkpoints(
             self.database, self._pipeline_id, self._config, self._opened, self.form, self._ends
         )
-        self._runs = PostgresRunStore(self.database, self._bus)
-        self._steps = PostgresStepStore(self.database)
-        self._outbox = PostgresOutboxStore(self.database)
+        self._worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
+        self._run_kit = RunKit(
+            self.database,
+            config=self._config,
+            worker_id=self._worker_id,
+            bus=self._bus,
+            classifier=self._classifier,
+            form=self.form,
+            ends=self._ends,
+        )
+        self._payloads = PostgresPayloadStore(self.database, self.form)
+        self._prepare_records()
+        self._prepare_fleet()
+        self._prepare_analysis()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer: BackgroundTask | None = None
+
+    def _prepare_records(self) -> None:
         columns = {
             **COLUMNS,
             "error_details": ERROR_COLUMNS,
@@ -116,9 +124,6 @@ class Services:
             masker=self.form.masker,
             bus=self._bus,
         )
-        listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
-        self._worker_id = worker_id = f"{HOST}:{os.getpid()}:{uuid7().hex[-12:]}"
-        self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
         self._desk = QuarantineDesk(
             self.database,
             processors=self._processors,
@@ -135,7 +140,11 @@ class Services:
             masker=self.form.masker,
             patience=self._config.journal_after,
         )
-        self._payloads = PostgresPayloadStore(self.database, self.form)
+
+    def _prepare_fleet(self) -> None:
+        listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
+        worker_id = self._worker_id
+        self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
         self.parking = ParkingLot(
             PostgresParkingStore(self.database),
             encode=codec.encode,
@@ -156,17 +165,19 @@ class Services:
             poll_seconds=self._config.breaker_poll_seconds,
             live_seconds=self._config.caller_seconds,
         )
+
+    def _prepare_analysis(self) -> None:
         self._learner = OutcomeLearner(PostgresOutcomeStore(self.database), Outcomes())
         self._analytics = Analytics(
             self.database,
             config=self._config,
             pipeline_id=self._pipeline_id,
-            worker_id=worker_id,
+            worker_id=self._worker_id,
             bus=self._bus,
             classifier=self._classifier,
             masker=self.form.masker,
             recorder=self._recorder,
-            runs=self._runs,
+            runs=self._run_kit.runs,
             guard=self._guard,
             receivers=self.receivers,
             tuner=self._tuner,
@@ -178,34 +189,48 @@ class Services:
             masker=self.form.masker,
             identify=self._analytics.patterns.counter.identify,
             health=self._analytics.health.of_error,
-            token=worker_id,
+            token=self._worker_id,
         )
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._writer: BackgroundTask | None = None
 
     async def start(self) -> None:
         """Connect, migrate, start the recorder; again from inside is counted and does nothing."""
         if self._pid != os.getpid():
-            _inherited.append((self.database, self._writer, self._fleet))
-            if self._outage is not None:
-                self._outage.leave_to_parent()
-            self._stop_hearing()  # the parent's learner would gather here what nobody writes
-            self._users, self._pid = 0, os.getpid()
-            self._prepare()
+            self._leave_to_parent()
         if self._users:
             self._opened()
             self._users += 1
             return
         await self.database.start()
-        self._loop = asyncio.get_running_loop()
+        try:
+            await self._start()
+        except BaseException:
+            await (self.database if self._writer is None else self).aclose()
+            raise
+
+    def _leave_to_parent(self) -> None:
+        """After a fork: what is open is the parent's, which goes on with it."""
+        _inherited.append((self.database, self._writer, self._fleet))
         if self._outage is not None:
-            await self._outage.start(await identity_of(self.database))
+            self._outage.leave_to_parent()
+        if self._writer is not None:
+            # The parent's parts would gather here what nobody writes.
+            self._unsubscribe()
+            self._stop_hearing()
+            self._analytics.stop_hearing()
+        self._users, self._pid = 0, os.getpid()
+        self._prepare()
+
+    async def _start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        identity = None if self._outage is None else await identity_of(self.database)
         self._writer = BackgroundTask(self._recorder.run(), "seawall recorder")
         self._unsubscribe = self._bus.subscribe(self._recorder.hear)
         self._stop_hearing = self._bus.subscribe(self._learner.hear)
         self._classifier.outcomes = self._learner.outcomes
         self._learning = BackgroundTask(self._learner.run(), "seawall learner")
         self._users = 1
+        if self._outage is not None and identity is not None:
+            await self._outage.start(identity)
         self._breakers.share = self._fleet.attach
         await self._fleet.start(self._breakers.shared(), self._config.connect_timeout)
         self._shares.start()
@@ -215,7 +240,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Write what waits (for at most 15 s), then close what was opened."""
-        if self._users > 1 or self._writer is None:
+        if self._users > 1 or self._writer is None or self._pid != os.getpid():
             self._users = max(0, self._users - 1)
             return
         self._users = 0
@@ -269,12 +294,8 @@ class Services:
         return self._opened()._payloads  # noqa: SLF001 - this very object
 
     @property
-    def runs(self) -> PostgresRunStore:
-        return self._opened()._runs  # noqa: SLF001 - this very object
-
-    @property
-    def outbox(self) -> PostgresOutboxStore:
-        return self._opened()._outbox  # noqa: SLF001 - this very object
+    def kit(self) -> RunKit:
+        return self._opened()._run_kit  # noqa: SLF001 - this very object
 
     @property
     def analytics(self) -> Analytics:
@@ -283,32 +304,6 @@ class Services:
     @property
     def learner(self) -> OutcomeLearner:
         return self._opened()._learner  # noqa: SLF001 - this very object
-
-    def relay(self, topics: str | Sequence[str], handler: Handler, options: RelayOptions) -> Relay:
-        """A relay over the outbox."""
-        return Relay(
-            self._outbox,
-            topics,
-            handler,
-            options,
-            decode=codec.decode,
-            worker_id=self._worker_id,
-            classifier=self._classifier,
-            masker=self.form.masker,
-        )
-
-    def steps(self, policy: Callable[[Mapping[str, Any]], RetryPolicy]) -> Callable[[str], Steps]:
-        """What makes a run's steps, of its id."""
-        return functools.partial(
-            Steps,
-            self._steps,
-            encode=codec.encode,
-            decode=codec.decode,
-            owner=self._worker_id,
-            lease_seconds=self._config.lease_seconds,
-            retrying=lambda operation, options: call(policy(options), operation),
-            ends=self._ends,
-        )
 
     @property
     def quarantine_desk(self) -> QuarantineDesk:

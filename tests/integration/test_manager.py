@@ -99,6 +99,24 @@ def test_manager_used_from_another_event_loop_says_so(database_dsn):
         first.run(manager.aclose())
 
 
+async def test_manager_whose_start_fails_half_way_leaves_nothing_open(database_dsn, monkeypatch):
+    manager = ErrorRecoveryManager(database_dsn)
+    tasks, listeners = asyncio.all_tasks(), manager.bus.listeners
+
+    async def fail():
+        raise OSError("no such luck")
+
+    monkeypatch.setattr(manager._services._analytics, "start", fail)
+    with pytest.raises(OSError, match="luck"):
+        await manager.start()
+    assert asyncio.all_tasks() == tasks
+    assert manager.bus.listeners == listeners
+    with pytest.raises(NotStartedError):
+        await manager.log_error_details("r", ValueError("x"))
+    async with manager:
+        await manager.log_error_details("r", ValueError("x"))
+
+
 def test_manager_after_fork_opens_its_own_connections(database_dsn):
     code = """
 import asyncio, os, sys
@@ -106,6 +124,7 @@ from seawall import ErrorRecoveryManager, NotStartedError
 manager = ErrorRecoveryManager(sys.argv[1])
 loop = asyncio.new_event_loop()
 loop.run_until_complete(manager.start())
+listeners = len(manager.bus.listeners)
 child = os.fork()
 if child == 0:
     async def work():
@@ -115,6 +134,8 @@ if child == 0:
             print("refused", flush=True)
         async with manager:
             await manager.log_error_details("child", ValueError("x"))
+            # None of the parent's parts hears on: it would count what is counted here.
+            assert len(manager.bus.listeners) == listeners, manager.bus.listeners
         print("child", flush=True)
     asyncio.run(work())
     os._exit(0)

@@ -36,11 +36,11 @@ class RunMethods(Base):
                 pipeline's error budget is gone, and the run wasn't begun before.
         """
         return Run(
-            self._services.runs,
+            self._services.kit.runs,
             pipeline_id,
             run_id,
             classify=self.classifier.classify,
-            steps=self._services.steps(self._policy),
+            steps=self._services.kit.steps(self._policy),
             log_error=self._services.log_error,
             lease_seconds=self.config.lease_seconds,
             release=release,
@@ -57,7 +57,7 @@ class RunMethods(Base):
         Args:
             pipeline_id: of this pipeline only.
         """
-        return await self._services.runs.abandon_lost(pipeline_id)
+        return await self._services.kit.runs.abandon_lost(pipeline_id)
 
     async def publish(
         self,
@@ -92,12 +92,12 @@ class RunMethods(Base):
             InvalidConfigError: a name is none.
         """
         message = Message(topic, payload, key, headers, idempotency_key)
-        (message_id,) = await self._services.outbox.publish(connection, [message])
+        (message_id,) = await self._services.kit.outbox.publish(connection, [message])
         return message_id
 
     async def publish_many(self, connection: Any, messages: Sequence[Message]) -> list[UUID]:
         """``publish`` for many messages, of any topics, in one statement; their ids."""
-        return await self._services.outbox.publish(connection, messages)
+        return await self._services.kit.outbox.publish(connection, messages)
 
     def relay(self, topics: str | Sequence[str], handler: Handler, **options: Any) -> Relay:
         """A relay: ``await manager.relay("orders", handler).run()`` delivers until cancelled.
@@ -113,7 +113,7 @@ class RunMethods(Base):
             InvalidConfigError: an option is out of range.
         """
         rules = RelayOptions(**{"lease_seconds": self.config.lease_seconds, **options})
-        return self._services.relay(topics, handler, rules)
+        return self._services.kit.relay(topics, handler, rules)
 
     async def dead_messages(self, topic: str | None = None, limit: int = 100) -> list[DeadMessage]:
         """Messages that were given up, the last first, with the reason.
@@ -122,7 +122,7 @@ class RunMethods(Base):
             topic: of this topic only.
             limit: how many at the most.
         """
-        return await self._services.outbox.dead(topic, limit)
+        return await self._services.kit.outbox.dead(topic, limit)
 
     async def requeue_messages(self, topic: str, message_id: UUID | None = None) -> int:
         """Deliver messages that were given up again, after those that wait; how many.
@@ -131,8 +131,8 @@ class RunMethods(Base):
             topic: their topic.
             message_id: this one only.
         """
-        return await self._services.outbox.requeue(topic, message_id)
+        return await self._services.kit.outbox.requeue(topic, message_id)
 
     async def count_messages(self) -> list[dict[str, Any]]:
         """Messages in the outbox: ``topic``, ``status``, ``messages``, ``oldest_seconds``."""
-        return await self._services.outbox.counts()
+        return await self._services.kit.outbox.counts()

@@ -75,12 +75,12 @@ async def until_abandoned(manager, *expected):
 
 
 async def enter(manager, worker_id, lease=30.0):
-    await manager._services.runs.begin(worker_id, "r", "p", None, None, lease)
+    await manager._services.kit.runs.begin(worker_id, "r", "p", None, None, lease)
 
 
 async def leave(manager, worker_id, status="succeeded", *, replaced=False):
     message = None if status == "succeeded" else f"{status} it is"
-    await manager._services.runs.end(worker_id, "r", status, None, message, replaced=replaced)
+    await manager._services.kit.runs.end(worker_id, "r", status, None, message, replaced=replaced)
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
