@@ -104,9 +104,13 @@ async def looking(
 async def acting(
     dsn: str | None, folder: Path | None, schema: str, **config: Any
 ) -> AsyncIterator[ErrorRecoveryManager]:
-    """A started manager, for what changes something; the schema must be up to date."""
+    """A started manager, for what only it can do; the schema must be up to date.
+
+    A person at a terminal is no worker: it sends no samples of its health.
+    """
     async with looking(dsn, folder, schema):
         pass
+    config = {"health_interval_seconds": 0, **config}
     async with ErrorRecoveryManager(dsn_of(dsn, folder), schema=schema, config=config) as manager:
         yield manager
 

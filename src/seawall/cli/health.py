@@ -14,7 +14,7 @@ def health(
     """Show this machine's readings, and the latest sample of every worker."""
 
     async def work() -> dict[str, Any]:
-        async with acting(dsn, folder, schema, health_interval_seconds=0) as manager:
+        async with acting(dsn, folder, schema) as manager:
             return asdict(await manager.get_system_health())
 
     found = run(work())

@@ -5,15 +5,9 @@ from typing import Any
 from rich.console import Console
 
 from seawall.cli.common import AsJson, Dsn, Folder, Schema, emit, looking, run, table
+from seawall.postgres import breaker_reports, run_reports
 from seawall.postgres.names import in_schema
-from seawall.postgres.run_store import STATUS_NOW
 from seawall.quarantine import codec
-
-_RUNS = """
-SELECT run_id, pipeline_id, /* status */ AS status, started_at, ended_at, start_count,
-       extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float8 AS seconds
-FROM {schema}.runs r ORDER BY started_at DESC LIMIT $1
-""".replace("/* status */", STATUS_NOW)
 
 _CHECKPOINTS = """
 SELECT c.run_id, c.step, c.partition, c.status, c.position, c.read_count, c.write_count,
@@ -27,14 +21,6 @@ _QUARANTINE = """
 SELECT run_id, step, status, reason, count(*) AS records
 FROM {schema}.quarantined_records GROUP BY run_id, step, status, reason
 ORDER BY records DESC LIMIT $1
-"""
-
-_BREAKERS = """
-SELECT service_name, state, reason, updated_at, opened_count,
-       CASE WHEN state = 'open'
-            THEN greatest(0, extract(epoch FROM open_until - clock_timestamp()))::float8
-       END AS open_seconds
-FROM {schema}.circuit_breaker_states ORDER BY service_name
 """
 
 _OUTBOX = """
@@ -56,10 +42,10 @@ async def collect(connection: Any, schema: str) -> dict[str, list[dict[str, Any]
     for row in checkpoints:
         row["position"] = None if row["position"] is None else codec.decode(row["position"])
     return {
-        "runs": await rows(_RUNS, _LIMIT),
+        "runs": await run_reports.runs(connection, schema, None, None, _LIMIT),
         "checkpoints": checkpoints,
         "quarantine": await rows(_QUARANTINE, _LIMIT),
-        "breakers": await rows(_BREAKERS),
+        "breakers": await breaker_reports.breakers(connection, schema),
         "outbox": await rows(_OUTBOX, _LIMIT),
     }
 

@@ -15,7 +15,7 @@ FROM (
            host, pid, error_type, error_message
     FROM {schema}.runs r
     WHERE ($1::text IS NULL OR pipeline_id = $1)
-      AND ($2::text IS NULL OR r.status = $2 OR (r.status = 'running' AND $2 <> 'succeeded'))
+      AND ($2::text IS NULL OR r.status IN ($2, 'running'))
     ORDER BY started_at DESC
 ) AS shown
 WHERE $2::text IS NULL OR status = $2
