@@ -12,6 +12,7 @@ from seawall.budget.budget import ErrorBudget
 from seawall.budget.guard import BudgetGuard, OnExhausted
 from seawall.budget.objective import Objectives
 from seawall.budget.rule import rules_of
+from seawall.changes import ChangeFeed
 from seawall.classification import Classifier
 from seawall.config import RecoveryConfig
 from seawall.events import EventBus, Listener
@@ -63,10 +64,11 @@ class Analytics:
         guard: BudgetGuard,
         receivers: Receivers,
         tuner: Tuner,
+        changes: ChangeFeed,
     ) -> None:
         self._bus = bus
-        self._listeners: list[Listener] = []
-        self._services: list[Service] = []
+        self._listeners: list[Listener] = [changes.hear]
+        self._services: list[Service] = [changes]
         self._jobs: list[Job] = []
         objectives = Objectives(
             default=config.budget_objective,
@@ -82,28 +84,8 @@ class Analytics:
             Job(name="quarantine growth", every=60.0, work=self.alerts.watch_quarantine)
         )
         self._add_budget(database, config, pipeline_id, guard, objectives)
-        self.patterns = PatternBoard(
-            PostgresPatternStore(database),
-            bus=bus,
-            mask=lambda text: recordable(text, masker),
-            pipeline_id=pipeline_id,
-            host=HOST,
-            flush_seconds=config.pattern_flush_seconds,
-        )
-        self._listeners.append(self.patterns.counter.hear)
-        self._services.append(self.patterns)
-        self._jobs.append(
-            Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
-        )
-        failures = PostgresAnalysisStore(database, objectives)
-        self.failures = Analyst(failures, bus)
-        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
-        self._listeners.append(counter.hear)
-        self._services.append(counter)
-        self._jobs += [
-            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
-            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
-        ]
+        self._add_patterns(database, config, pipeline_id, masker)
+        self._add_failures(database, pipeline_id, objectives)
         self._add_actions(database, config, pipeline_id, classifier, masker, tuner)
         self.health = HealthPart(
             database,
@@ -122,6 +104,34 @@ class Analytics:
         # Last: it takes the jobs as they are.
         self.jobs = JobRunner(PostgresJobStore(database), self._jobs, worker_id)
         self._unsubscribe: list[Callable[[], None]] = []
+
+    def _add_patterns(
+        self, database: Database, config: RecoveryConfig, pipeline_id: str, masker: Masker
+    ) -> None:
+        self.patterns = PatternBoard(
+            PostgresPatternStore(database),
+            bus=self._bus,
+            mask=lambda text: recordable(text, masker),
+            pipeline_id=pipeline_id,
+            host=HOST,
+            flush_seconds=config.pattern_flush_seconds,
+        )
+        self._listeners.append(self.patterns.counter.hear)
+        self._services.append(self.patterns)
+        self._jobs.append(
+            Job(name="prune error patterns", every=_PRUNE_SECONDS, work=self.patterns.prune)
+        )
+
+    def _add_failures(self, database: Database, pipeline_id: str, objectives: Objectives) -> None:
+        failures = PostgresAnalysisStore(database, objectives)
+        self.failures = Analyst(failures, self._bus)
+        counter = FailureCounter(failures, pipeline_id=pipeline_id, host=HOST)
+        self._listeners.append(counter.hear)
+        self._services.append(counter)
+        self._jobs += [
+            Job(name="watch failure rates", every=60.0, work=self.failures.watch, timeout=120.0),
+            Job(name="fold failure counts", every=1800.0, work=failures.fold, timeout=300.0),
+        ]
 
     def _add_actions(
         self,

@@ -99,8 +99,15 @@ class QuarantineDesk:
 
     async def edit(self, record_id: UUID, record: Any, actor: str | None, why: str) -> None:
         """Put another record in the place of what was set aside, which is kept."""
-        await self._changes.edit(
-            record_id, codec.encode(record), actor or worker_name(), _reason(why)
+        actor, why = actor or worker_name(), _reason(why)
+        await self._changes.edit(record_id, codec.encode(record), actor, why)
+        await audit.record(
+            self._database,
+            actor=actor,
+            action="record edited",
+            subject=str(record_id),
+            reason=why,
+            details={},
         )
 
     async def discard(self, which: RecordFilter, why: str, actor: str | None) -> int:

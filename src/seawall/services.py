@@ -12,6 +12,7 @@ import anyio
 from seawall.alerts.receiver import Receivers
 from seawall.analytics import Analytics
 from seawall.budget.guard import BudgetGuard
+from seawall.changes import ChangeFeed
 from seawall.checkpoints import Checkpoints
 from seawall.circuitbreaker import BreakerRegistry, CircuitState
 from seawall.circuitbreaker.fleet import BreakerFleet
@@ -28,6 +29,7 @@ from seawall.outage import OutageJournal
 from seawall.parking import ParkingLot
 from seawall.postgres import audit, health_store, pieces, quarantine_store
 from seawall.postgres.breaker_store import CHANNEL, PostgresBreakerStore
+from seawall.postgres.change_store import PostgresChangeStore
 from seawall.postgres.database import Database
 from seawall.postgres.identity import identity_of
 from seawall.postgres.listener import Listener
@@ -145,6 +147,7 @@ class Services:
         listener = Listener(self.database, CHANNEL, dsn=self._config.listen_dsn)
         worker_id = self._worker_id
         self._breaker_store = PostgresBreakerStore(listener, self.database.schema)
+        self._changes = ChangeFeed(PostgresChangeStore(listener, self.database.schema).tell)
         self.parking = ParkingLot(
             PostgresParkingStore(self.database),
             encode=codec.encode,
@@ -181,6 +184,7 @@ class Services:
             guard=self._guard,
             receivers=self.receivers,
             tuner=self._tuner,
+            changes=self._changes,
         )
         self._error_log = ErrorLog(
             self._recorder,

@@ -1,6 +1,6 @@
 """Alerts: each thing that is wrong is told once for the whole fleet, and again when it is over."""
 
-from seawall.alerts.alert import Alert, Notification, Severity, Signal, Told
+from seawall.alerts.alert import Alert, Notification, Severity, Signal, Silence, Told
 from seawall.alerts.alertmanager import Alertmanager
 from seawall.alerts.apprise import Apprise
 from seawall.alerts.desk import AlertDesk
@@ -18,6 +18,7 @@ __all__ = [
     "Receiver",
     "Severity",
     "Signal",
+    "Silence",
     "Told",
     "Webhook",
 ]

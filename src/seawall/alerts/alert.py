@@ -141,3 +141,24 @@ class Notification:
             seen = f"since {alert.fired_at:%Y-%m-%d %H:%M:%S} UTC, seen {alert.count} times"
             parts.append("\n".join([*head, alert.message, *where, seen]))
         return "\n\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Nobody is told of the alerts that have these labels.
+
+    Attributes:
+        silence_id: its key.
+        matchers: labels, all of which an alert must have; none: every alert.
+        starts_at: since when.
+        ends_at: until when.
+        actor: who wanted it.
+        reason: why.
+    """
+
+    silence_id: UUID
+    matchers: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime
+    actor: str
+    reason: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from seawall.alerts.alert import Alert, Severity, Signal, Told
+from seawall.alerts.alert import Alert, Severity, Signal, Silence, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,10 @@ class AlertStore(Protocol):
 
     async def list(self, *, state: str | None, limit: int) -> list[Alert]:
         """Alerts, those seen last first."""
+        ...
+
+    async def silences(self) -> "Sequence[Silence]":
+        """Those that run now, the one that ends first before the others."""
         ...
 
     async def silence(

@@ -23,6 +23,7 @@ from seawall.cli import (
 from seawall.cli.alerts import app as alerts
 from seawall.cli.audit import audit
 from seawall.cli.budget import budget
+from seawall.cli.dashboard import dashboard
 from seawall.cli.demo_command import demo
 from seawall.cli.doctor import doctor
 from seawall.cli.errors import errors
@@ -56,8 +57,8 @@ def main(
 
 
 for command in (
-    demo, doctor, status, runs, errors, budget, health, audit, deploy.migrate, deploy.prune,
-    deploy.schema, deploy.roles,
+    demo, doctor, status, dashboard, runs, errors, budget, health, audit, deploy.migrate,
+    deploy.prune, deploy.schema, deploy.roles,
 ):  # fmt: skip
     app.command()(command)
 app.command("load", help=load_command.HELP)(load_command.load)

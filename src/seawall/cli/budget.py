@@ -63,7 +63,7 @@ def _show(console: Console, pipeline: str, found: dict[str, Any]) -> None:
     )  # fmt: skip
     rates = "  ".join(f"{name} {rate:.2f}" for name, rate in status["burn_rates"].items())
     console.print(f"  burn rates: {rates}")
-    shares = _left(found["burn"], status["objective"])
+    shares = budget_reports.remaining(found["burn"], status["objective"])
     if shares:
         console.print(f"\n[bold]Left of the budget[/], by day, {cell(len(shares))} days:")
         console.print(f"  {escape(''.join(_bar(each) for each in shares))}  {shares[-1]:.0%} left")
@@ -71,17 +71,6 @@ def _show(console: Console, pipeline: str, found: dict[str, Any]) -> None:
                ("of", "total"), ("since", "fired_at"), ("until", "resolved_at")]  # fmt: skip
     console.print()
     table(console, "Burn-rate alerts", columns, found["alerts"])
-
-
-def _left(days: list[dict[str, Any]], objective: float) -> list[float]:
-    """Which share of the whole window's budget was left after each day; below 0 is 0."""
-    total = sum(each["good"] + each["bad"] for each in days)
-    room = total * (1 - objective)
-    left, spent = [], 0
-    for each in days:
-        spent += each["bad"]
-        left.append(max(0.0, 1 - spent / room) if room else 1.0)
-    return left
 
 
 def _bar(share: float) -> str:

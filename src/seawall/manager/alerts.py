@@ -1,9 +1,9 @@
 """The front door's alerts: who is told of what, and for how long nobody is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from seawall.alerts import Alert, Severity, Signal
+from seawall.alerts import Alert, Severity, Signal, Silence
 from seawall.alerts.receiver import Receiver
 from seawall.config import Range
 from seawall.manager.base import Base
@@ -78,6 +78,10 @@ class AlertMethods(Base):
         """
         await self._services.analytics.alerts.flush()
         return await self._services.analytics.alerts.store.list(state=state, limit=limit)
+
+    async def list_silences(self) -> Sequence[Silence]:
+        """The silences that run now, the one that ends first before the others."""
+        return await self._services.analytics.alerts.store.silences()
 
     async def silence_alerts(
         self, matchers: Mapping[str, str], *, seconds: float, actor: str, reason: str

@@ -121,6 +121,21 @@ class AnalysisMethods(Base):
             pipeline_id, days, status=status, limit=limit
         )
 
+    async def get_error_pattern(self, pattern_id: str, days: int = 30) -> ErrorPattern | None:
+        """One error pattern of the whole fleet, also by an id that it had before.
+
+        Args:
+            pattern_id: the pattern.
+            days: as of ``get_error_patterns``.
+
+        Returns:
+            None where there is none of that id.
+
+        Raises:
+            InvalidConfigError: ``days`` is out of range.
+        """
+        return await self._services.analytics.patterns.pattern(pattern_id, days)
+
     async def resolve_error_pattern(self, pattern_id: str, *, actor: str, reason: str) -> str:
         """Say that its cause is gone: an error of it from now on is a regression.
 

@@ -184,6 +184,20 @@ class PatternBoard:
         now, found = await self._store.list(pipeline_id, days, status=wanted, limit=limit)
         return [_shown(row, buckets, now, days, self.advise) for row, buckets in found]
 
+    async def pattern(self, pattern_id: str, days: int) -> ErrorPattern | None:
+        """One pattern, also by an id that it had before; None where there is none.
+
+        Raises:
+            InvalidConfigError: ``days`` isn't 1 to 90.
+        """
+        Range(int, 1, _MOST_DAYS).check("days", days)
+        await self.flush()
+        found = await self._store.one(pattern_id, days)
+        if found is None:
+            return None
+        now, row, buckets = found
+        return _shown(row, buckets, now, days, self.advise)
+
     async def change_status(
         self, pattern_id: str, status: PatternStatus, *, actor: str, reason: str
     ) -> str:

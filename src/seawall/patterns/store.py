@@ -100,6 +100,12 @@ class PatternStore(Protocol):
         """The most frequent patterns with their counts by six hours, and the store's time."""
         ...
 
+    async def one(
+        self, pattern_id: str, days: int
+    ) -> tuple[float, PatternRow, Mapping[int, int]] | None:
+        """One pattern, also by an id that it had before, with the clock and its counts."""
+        ...
+
     async def change_status(
         self, pattern_id: str, status: PatternStatus, *, actor: str, reason: str
     ) -> str | None:

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from seawall.alerts.alert import Alert, Severity, Signal, Told
+from seawall.alerts.alert import Alert, Severity, Signal, Silence, Told
 from seawall.alerts.store import Growth
 from seawall.clock import uuid7, uuid7s
-from seawall.postgres import audit
+from seawall.postgres import audit, change_store
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 
@@ -168,6 +168,11 @@ INSERT INTO {schema}.alert_silences (silence_id, matchers, ends_at, actor, reaso
 VALUES ($1, $2::text::jsonb, clock_timestamp() + $3::float8 * interval '1 s', $4, $5)
 """
 
+_SILENCES = """
+SELECT silence_id, matchers::text AS matchers, starts_at, ends_at, actor, reason
+FROM {schema}.alert_silences WHERE ends_at > clock_timestamp() ORDER BY ends_at LIMIT 1000
+"""
+
 _UNSILENCE = """
 UPDATE {schema}.alert_silences SET ends_at = clock_timestamp()
 WHERE silence_id = $1 AND ends_at > clock_timestamp()
@@ -203,6 +208,7 @@ class PostgresAlertStore:
                     self._sql(_CLEAR), signal.key, signal.sequence, _CALM_SECONDS
                 )
             await self._fire(connection, list(firing.values()))
+            await change_store.tell(connection, self._database.schema, "alerts")
 
     async def _fire(self, connection: Any, found: Sequence[tuple[Signal, int]]) -> None:
         if found:
@@ -239,6 +245,7 @@ class PostgresAlertStore:
             # After the news: what began and ended with nobody there is told of all the same.
             ended = [row["alert_key"] for row in await connection.fetch(self._sql(_END))]
             if ended:
+                await change_store.tell(connection, self._database.schema, "alerts")
                 told = await connection.fetch(self._sql(_TOLD_OF_END), ended)
                 rows = [(row, "resolved", row["receiver"]) for row in told]
                 await self._notify(connection, rows, group_seconds)
@@ -299,6 +306,14 @@ class PostgresAlertStore:
         """Alerts, those seen last first."""
         async with self._database.acquire() as connection:
             return [_alert(row) for row in await connection.fetch(self._sql(_LIST), state, limit)]
+
+    async def silences(self) -> Sequence[Silence]:
+        """Those that run now, the one that ends first before the others."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(self._sql(_SILENCES))
+        return [
+            Silence(**{**row, "matchers": msgspec.json.decode(row["matchers"])}) for row in rows
+        ]
 
     async def silence(
         self, matchers: Mapping[str, str], seconds: float, actor: str, reason: str

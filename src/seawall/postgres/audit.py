@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from seawall.clock import uuid7
+from seawall.postgres import change_store
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.text import storable
@@ -42,7 +43,7 @@ async def record(
     details: Mapping[str, object],
 ) -> None:
     """Add one line, committed when this returns."""
-    async with database.acquire() as connection:
+    async with database.acquire() as connection, connection.transaction():
         await write(
             connection,
             database.schema,
@@ -74,3 +75,4 @@ async def write(
         storable(reason),
         msgspec.json.encode(details, enc_hook=str).decode(),
     )
+    await change_store.tell(connection, schema, "audit")

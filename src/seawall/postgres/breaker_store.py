@@ -59,7 +59,7 @@ class PostgresBreakerStore:
     ) -> None:
         """Tell ``hear`` of every change until cancelled; see ``Listener.run``."""
 
-        def heard(payload: str) -> None:
+        def heard(_channel: str, payload: str) -> None:
             try:
                 message = msgspec.json.decode(payload)
                 if message["schema"] == self._schema:

@@ -26,7 +26,7 @@ class Listener:
 
     Args:
         database: whose server it connects to.
-        channel: what it listens to.
+        channels: what it listens to.
         dsn: another way to the same database, where the usual one leads through a transaction
             pooler, which passes no notifications on.
         patience: seconds that a query may take.
@@ -36,14 +36,13 @@ class Listener:
     def __init__(
         self,
         database: Database,
-        channel: str,
-        *,
+        *channels: str,
         dsn: str | None = None,
         patience: float = 2.0,
         keepalive: float = 5.0,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
-        self._database, self._channel, self._dsn = database, channel, dsn
+        self._database, self._channels, self._dsn = database, channels, dsn
         self._patience, self._keepalive, self._clock = patience, keepalive, clock
         self._connection: Any = None
         self._lock = anyio.Lock()
@@ -51,14 +50,14 @@ class Listener:
 
     async def run(
         self,
-        hear: Callable[[str], None],
+        hear: Callable[[str, str], None],
         connected: Callable[[], None],
         lost: Callable[[], None],
     ) -> None:
         """Stay connected until cancelled.
 
         Args:
-            hear: given each notification's payload.
+            hear: given each notification's channel and payload.
             connected: called whenever the connection stands and listens.
             lost: called whenever it is gone.
         """
@@ -121,7 +120,7 @@ class Listener:
                 continue
         return await connection.fetch(query, *args)
 
-    async def _open(self, hear: Callable[[str], None]) -> None:
+    async def _open(self, hear: Callable[[str, str], None]) -> None:
         connection = await self._database.connect_alone(self._dsn)
         try:
             ended = self._ended = anyio.Event()
@@ -129,7 +128,8 @@ class Listener:
             with anyio.fail_after(self._patience):
                 # What is run here locks its row and reads it then, whatever the database's default.
                 await connection.execute(_READ_COMMITTED)
-                await connection.add_listener(self._channel, lambda *args: hear(args[3]))
+                for channel in self._channels:
+                    await connection.add_listener(channel, lambda *args: hear(args[2], args[3]))
         except BaseException:
             terminate(connection)
             raise

@@ -8,7 +8,7 @@ from seawall.patterns.gathered import BUCKET_SECONDS
 from seawall.patterns.known import KnownShape
 from seawall.patterns.pattern import PatternStatus
 from seawall.patterns.row import PatternRow
-from seawall.postgres import audit
+from seawall.postgres import audit, change_store
 from seawall.postgres.database import Database
 from seawall.postgres.names import in_schema
 from seawall.postgres.pattern_session import (
@@ -55,6 +55,22 @@ CROSS JOIN LATERAL (
 ORDER BY l.total DESC, l.pattern_id
 """
 _ALL = "<all>"
+
+_ONE = f"""
+SELECT {COLUMNS}, s.*, extract(epoch FROM clock_timestamp())::float8 AS now
+FROM {{schema}}.error_patterns p
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(day - date '1970-01-01'), '{{}}') AS days,
+        array_agg(from_00) AS from_00, array_agg(from_06) AS from_06,
+        array_agg(from_12) AS from_12, array_agg(from_18) AS from_18
+    FROM {{schema}}.error_pattern_counts c
+    WHERE c.pattern_id = p.pattern_id AND c.pipeline_id = $2
+      AND c.day > (clock_timestamp() AT TIME ZONE 'UTC')::date - $3::int
+) s
+WHERE p.pattern_id = coalesce(
+    (SELECT pattern_id FROM {{schema}}.error_pattern_shapes WHERE shape_key = $1), $1
+)
+"""
 
 _SET_STATUS = """
 UPDATE {schema}.error_patterns AS p SET
@@ -113,6 +129,7 @@ class PostgresPatternStore:
         """A flush's transaction, alone among the fleet's."""
         async with self._locked() as connection:
             yield PostgresPatternSession(connection, self._database.schema)
+            await change_store.tell(connection, self._database.schema, "patterns")
 
     async def shapes(self, after: int) -> tuple[Sequence[KnownShape], int]:
         """Some of what changed; changes are numbered in the order of their commits."""
@@ -145,6 +162,16 @@ class PostgresPatternStore:
             )
         now = found[0]["now"] if found else 0.0
         return now, [(row_of(each), _buckets(each)) for each in found]
+
+    async def one(
+        self, pattern_id: str, days: int
+    ) -> tuple[float, PatternRow, Mapping[int, int]] | None:
+        """One pattern, also by an id that it had before."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                in_schema(_ONE, self._database.schema), pattern_id, _ALL, days
+            )
+        return None if row is None else (row["now"], row_of(row), _buckets(row))
 
     async def change_status(
         self, pattern_id: str, status: PatternStatus, *, actor: str, reason: str
@@ -194,6 +221,6 @@ def _buckets(row: Any) -> dict[int, int]:
     return {
         day * 86_400 + quarter * BUCKET_SECONDS: count
         for quarter, counts in enumerate(quarters)
-        for day, count in zip(row["days"], counts, strict=True)
+        for day, count in zip(row["days"], counts or (), strict=True)
         if count
     }
