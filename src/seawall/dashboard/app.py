@@ -205,27 +205,24 @@ class _Site:
         return self._error(request, user, 409, said)
 
     def _shown(self, request: Request, user: User, view: View) -> Response:
-        response = self._rendered(
-            request, user, view.template, title=view.title, topics=view.topics, **view.values
-        )
+        values = {"title": view.title, "topics": view.topics, **view.values}
+        response = self._rendered(request, user, view.template, values)
         # A part that is fetched anew leaves the message to the page itself.
         if _SAID in request.cookies and "hx-request" not in request.headers:
             response.delete_cookie(_SAID, path=_path(request))
         return response
 
     def _error(self, request: Request, user: User | None, status: int, said: str) -> Response:
-        return self._rendered(
-            request, user, "failed.html", status=status, title="That did not work", failure=said
-        )
+        values = {"title": "That did not work", "failure": said}
+        return self._rendered(request, user, "failed.html", values, status)
 
     def _rendered(
         self,
         request: Request,
         user: User | None,
         template: str,
-        *,
+        values: Mapping[str, Any],
         status: int = 200,
-        **values: Any,
     ) -> Response:
         cookie = request.cookies.get(FORM_KEY) or Access.new_cookie()
         values = {
@@ -270,7 +267,7 @@ class _Site:
         """The page to sign in."""
         if not self._access.by_token:
             return self._error(request, None, 404, "Sign in where this application lets you.")
-        return self._rendered(request, None, "sign_in.html", title="Sign in", wrong=False)
+        return self._rendered(request, None, "sign_in.html", {"title": "Sign in", "wrong": False})
 
     async def sign_in(self, request: Request) -> Response:
         """Gives a session for a token."""
@@ -283,9 +280,8 @@ class _Site:
         if user is None:
             _logger.warning("a wrong token was tried from %s", _client(request))
             await MACHINE_CLOCK.sleep(_WRONG_TOKEN_SECONDS)
-            return self._rendered(
-                request, None, "sign_in.html", status=403, title="Sign in", wrong=True
-            )
+            values = {"title": "Sign in", "wrong": True}
+            return self._rendered(request, None, "sign_in.html", values, 403)
         _logger.info("%s signed in from %s", user.name, _client(request))
         response = RedirectResponse(_root(request) + "/", status_code=303)
         self._put_cookie(request, response, SESSION, self._access.session(user), SESSION_SECONDS)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from seawall.dashboard.user import User
 from seawall.manager import ErrorRecoveryManager
+from seawall.text import storable
 
 MOST_FORM_BYTES = 4 * 1024 * 1024
 _LONGEST_TEXT = 1_000
@@ -56,7 +57,7 @@ class Asked:
 
     def text(self, name: str) -> str | None:
         """A value without spaces around it; None where it is empty or not there."""
-        value = self.values.get(name, "").strip()
+        value = storable(self.values.get(name, "")).strip()
         if len(value) > _LONGEST_TEXT:
             raise BadRequestError(f"{name}: must have at most {_LONGEST_TEXT} characters")
         return value or None

@@ -64,7 +64,7 @@ SELECT * FROM (
     SELECT attempt_id, occurred_at, step, operation, attempt, error_type, exception_type, message,
            wait_seconds, outcome, stop_reason
     FROM {schema}.retry_attempts WHERE run_id = $1 LIMIT 5000
-) AS some ORDER BY attempt_id DESC LIMIT $2
+) AS found ORDER BY attempt_id DESC LIMIT $2
 """
 
 _STUCK = """
