@@ -24,6 +24,7 @@ from seawall.events import (
     RetryScheduled,
     RunAbandoned,
     RunEnded,
+    RunStarted,
     RunStuck,
     StepEnded,
 )
@@ -46,6 +47,7 @@ _TOPICS: Mapping[type[Event], frozenset[str]] = {
         RetryScheduled: "runs",
         RunAbandoned: "runs budgets",
         RunEnded: "runs budgets",
+        RunStarted: "runs",
         RunStuck: "runs",
         StepEnded: "runs",
     }.items()

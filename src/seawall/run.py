@@ -11,7 +11,7 @@ import anyio
 from seawall.classification import ErrorType
 from seawall.clock import MACHINE_CLOCK, SYSTEM_CLOCK, BackgroundTask, Clock, uuid7
 from seawall.errors import ShutdownError, StaleRunError, StepError
-from seawall.events import EventBus, RunEnded, default_bus
+from seawall.events import EventBus, RunEnded, RunStarted, default_bus
 from seawall.scope import Scope, current_scope, scoped
 from seawall.steps import Steps
 from seawall.text import recordable
@@ -197,6 +197,8 @@ class Run:
         self._token = current_scope.set(Scope(self.pipeline_id, self.run_id, release=self._release))
         self._started_at = self._clock.monotonic()
         self._span = open_span(self._bus, "run")
+        if self._bus.listeners:
+            self._bus.emit(RunStarted())
         return self
 
     async def __aexit__(

@@ -36,6 +36,7 @@ from seawall.events.work import (
     RecordsQuarantined,
     RunAbandoned,
     RunEnded,
+    RunStarted,
     RunStuck,
     StepEnded,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "RetrySucceeded",
     "RunAbandoned",
     "RunEnded",
+    "RunStarted",
     "RunStuck",
     "StepEnded",
     "TelemetryDropped",

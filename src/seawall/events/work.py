@@ -64,6 +64,11 @@ class StepEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A worker entered a run: a new one, or one that it resumes or joins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     """A run's scope was left; ``status`` is ``succeeded``, ``failed`` or ``cancelled``."""
 

@@ -33,6 +33,7 @@ from seawall.events import (
     RetrySucceeded,
     RunAbandoned,
     RunEnded,
+    RunStarted,
     RunStuck,
     StepEnded,
     TelemetryDropped,
@@ -170,6 +171,7 @@ LINES: dict[type[Event], Line] = {
         "seawall.checkpoint", _by_status, _ended("step %(step)s of run %(run_id)s"),
         ("pipeline_id", "status", "error_type"),
     ),
+    RunStarted: Line(MANAGER, _INFO, "run %(run_id)s of %(pipeline_id)s starts", ("pipeline_id",)),
     RunEnded: Line(
         MANAGER, _by_status, _ended("run %(run_id)s of %(pipeline_id)s"),
         ("pipeline_id", "status", "error_type"),

@@ -31,6 +31,7 @@ from seawall.events import (
     RetrySucceeded,
     RunAbandoned,
     RunEnded,
+    RunStarted,
     RunStuck,
     StepEnded,
     TelemetryDropped,
@@ -130,6 +131,7 @@ LEASES_LOST = _counter(
 STEPS = _counter("steps", "{step}", "Steps left.", "pipeline step status error_type")
 STEP_SECONDS = _seconds("step.duration", "How long steps took.", "pipeline step status", _LONG)
 RUNS = _counter("runs", "{run}", "Runs left by this worker.", "pipeline status error_type")
+RUNS_STARTED = _counter("runs.started", "{run}", "Runs entered by this worker.", "pipeline")
 RUN_SECONDS = _seconds("run.duration", "How long runs took.", "pipeline status", _LONG)
 ABANDONED = _counter(
     "runs.abandoned", "{run}", "Runs whose workers had all vanished.", "pipeline status"
@@ -319,6 +321,7 @@ TABLE: dict[type[Event], Callable[[Any], Iterator[Measurement]]] = {
     BatchStuck: _one(STUCK_BATCHES, "@pipeline_id", "@step"),
     LeaseLost: _one(LEASES_LOST, "@pipeline_id", "@step"),
     StepEnded: _step_ended,
+    RunStarted: _one(RUNS_STARTED, "@pipeline_id"),
     RunEnded: _run_ended,
     RunAbandoned: _one(ABANDONED, "@pipeline_id", "status"),
     RunStuck: _one(STUCK_RUNS, "@pipeline_id"),

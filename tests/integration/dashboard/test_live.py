@@ -5,11 +5,11 @@ import sys
 from contextlib import asynccontextmanager
 
 import httpx
-from support.dashboard import OPERATOR, app_of, managed
-from support.serving import serving
 
 from seawall import ErrorRecoveryManager
 from seawall.circuitbreaker import CircuitState
+from support.dashboard import OPERATOR, app_of, managed
+from support.serving import serving
 
 _OPEN_ELSEWHERE = """
 import asyncio, sys
@@ -121,8 +121,11 @@ async def test_last_page_closed_closes_the_connection(database_dsn):
 
 async def _until_none_listens(manager):
     async with asyncio.timeout(10), manager.database.acquire() as connection:
-        while await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND query LIKE 'LISTEN \"seawall_circuit%' AND pid <> pg_backend_pid()"
-        ) > 1:  # the manager's own stays
+        while (
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND query LIKE 'LISTEN \"seawall_circuit%' AND pid <> pg_backend_pid()"
+            )
+            > 1
+        ):  # the manager's own stays
             await asyncio.sleep(0.05)
