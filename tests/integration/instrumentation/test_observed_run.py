@@ -173,6 +173,6 @@ async def test_a_scrape_the_log_and_the_probes_tell_the_same(manager, caplog):
     assert "r-5" not in text
     committed = [r for r in caplog.records if getattr(r, "event_type", "") == "BatchCommitted"]
     assert [(r.run_id, r.read_count) for r in committed] == [("r-5", 10)] * 3
-        started, ended = [r for r in caplog.records if r.name == "ErrorRecoveryManager"]
-        assert started.getMessage() == "run r-5 of flights starts"
+    started, ended = [r for r in caplog.records if r.name == "ErrorRecoveryManager"]
+    assert started.getMessage() == "run r-5 of flights starts"
     assert "run r-5 of flights succeeded" in ended.getMessage()
