@@ -6,7 +6,9 @@ import sys
 def main() -> None:
     """Run the command line; the entry point of the ``seawall`` script."""
     try:
-        from seawall.cli.app import app
+        from seawall.cli.app import build
+
+        app = build(sys.argv[1:])
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich", "click"):
             raise

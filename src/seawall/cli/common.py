@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -19,11 +19,13 @@ from rich.table import Table
 
 from seawall.config import RecoveryConfig
 from seawall.errors import MigrationError, SeawallError
-from seawall.manager import ErrorRecoveryManager
 from seawall.postgres.database import Database
 from seawall.postgres.embedded import default_root
 from seawall.postgres.migrate import pending
 from seawall.quarantine.preview import preview
+
+if TYPE_CHECKING:
+    from seawall.manager import ErrorRecoveryManager
 
 T = TypeVar("T")
 
@@ -103,11 +105,13 @@ async def looking(
 @asynccontextmanager
 async def acting(
     dsn: str | None, folder: Path | None, schema: str, **config: Any
-) -> AsyncIterator[ErrorRecoveryManager]:
+) -> "AsyncIterator[ErrorRecoveryManager]":
     """A started manager, for what only it can do; the schema must be up to date.
 
     A person at a terminal is no worker: it sends no samples of its health.
     """
+    from seawall.manager import ErrorRecoveryManager  # half of all that there is to be imported
+
     async with looking(dsn, folder, schema):
         pass
     config = {"health_interval_seconds": 0, **config}

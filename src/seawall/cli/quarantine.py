@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import anyio
@@ -34,11 +34,13 @@ from seawall.cli.common import (
 )
 from seawall.clock import MACHINE_CLOCK
 from seawall.errors import CodecError
-from seawall.manager import ErrorRecoveryManager
 from seawall.masking import default_masker
 from seawall.quarantine import codec
 from seawall.quarantine.preview import preview
 from seawall.quarantine.record import OPEN, FilterOptions, QuarantinedRecord, RecordFilter
+
+if TYPE_CHECKING:
+    from seawall.manager import ErrorRecoveryManager
 
 app = typer.Typer(help="Records that were set aside.", no_args_is_help=True)
 
@@ -243,7 +245,7 @@ def reprocess(
 
 
 async def _watch(
-    manager: ErrorRecoveryManager, which: RecordFilter, progress: Progress, task: Any, total: int
+    manager: "ErrorRecoveryManager", which: RecordFilter, progress: Progress, task: Any, total: int
 ) -> None:
     """Move the bar by what is still pending."""
     while True:
