@@ -10,7 +10,7 @@ import pytest
 from chaos.conftest import WORKER, check_ledger
 
 TOTAL, SIZE = 40_000, 500
-KILLS = 20
+KILLS = 12
 
 
 async def start(dsn):

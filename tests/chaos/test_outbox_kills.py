@@ -19,7 +19,7 @@ from seawall.outbox import Message
 from seawall.postgres import outbox_store
 
 WORKER = [sys.executable, str(Path(__file__).parents[1] / "support" / "relay_worker.py")]
-KEYS, MESSAGES, KILLS, CONCURRENCY, LEASE = 12, 2400, 12, 4, 1.0
+KEYS, MESSAGES, KILLS, CONCURRENCY, LEASE = 12, 1600, 8, 4, 1.0
 
 
 async def start(dsn, path):

@@ -1,4 +1,4 @@
-"""The storm, for a minute; for longer: ``PYTHONPATH=tests python -m chaos --faults 200``."""
+"""The storm, for half a minute; for longer: ``PYTHONPATH=tests python -m chaos --faults 200``."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from support.storm.audit import audit
 from support.storm.server import StormServer
 from support.storm.storm import run
 
-FAULTS = 36
+FAULTS = 18
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -30,7 +30,7 @@ async def test_storm_over_every_form_of_work_loses_and_doubles_nothing(server):
     tally = await run(server, FAULTS, seed, per_round=6, work=0.3)
     print(tally.table())
     assert tally.clean, tally.table()
-    assert tally.rounds >= 6
+    assert tally.rounds >= 3
     assert tally.faults.total() == FAULTS
 
 

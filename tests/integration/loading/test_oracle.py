@@ -93,7 +93,7 @@ def test_load_keeps_what_inserts_one_by_one_would_keep(empty_database_dsn):
         connection = runner.run(asyncpg.connect(empty_database_dsn))
         runner.run(connection.execute(ONCE))
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
         @example(
             {"exclusion", "trigger", "foreign key", "not null"},
             [[(0, None, "z", None), (0, None, None, None)]],

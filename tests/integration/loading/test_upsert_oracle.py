@@ -117,7 +117,7 @@ def test_upsert_leaves_what_upserts_one_by_one_would_leave(empty_database_dsn):
         # Tables come and go: a plan of the last one would fail here, and pass for a bad row.
         oracle = runner.run(asyncpg.connect(empty_database_dsn, statement_cache_size=0))
 
-        @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
         @example(  # who takes a freed key: the second record has what the third gives up
             "primary", "all", {"unique"},
             [[(1, 4, 0, None, None)], [(2, 1, 0, None, None), (2, 4, 0, None, None),
