@@ -2027,4 +2027,17 @@ INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
     'f9eaa102c0f382aa03458e0733e0e349330eb3312c04d4901da763638a199d26',
     '0.1.0');
 
+-- 0018_pre_dashboard
+
+-- What people look through: runs and audit lines, the latest first. Both are written rarely.
+
+CREATE INDEX runs_started ON runs (started_at DESC);
+CREATE INDEX audit_log_subject ON audit_log (subject, acted_at DESC);
+COMMENT ON TABLE quarantine_counts IS 'Records set aside and settled, to be summed: several rows may stand for one day, until a worker folds them.';
+
+INSERT INTO schema_migrations (number, name, checksum, library_version) VALUES
+    (18, '0018_pre_dashboard',
+    '8cc9ef913945dc4841b96081702291985bc28e3506ee3a1c043fa3d42d91ae6a',
+    '0.1.0');
+
 COMMIT;

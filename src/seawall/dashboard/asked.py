@@ -1,12 +1,13 @@
 """What a page or a form was asked for, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+import anyio
 from starlette.requests import Request
 
 from seawall.dashboard.user import User
@@ -103,6 +104,22 @@ class Asked:
         if value is None:
             raise BadRequestError(f"{name}: must be given")
         return value
+
+
+async def together(*works: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What several come to, side by side; the first error of theirs, where there is one."""
+    found: list[Any] = [None] * len(works)
+
+    async def one(place: int, work: Coroutine[Any, Any, Any]) -> None:
+        found[place] = await work
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for place, work in enumerate(works):
+                tasks.start_soon(one, place, work)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return found
 
 
 async def form_of(request: Request) -> dict[str, str]:

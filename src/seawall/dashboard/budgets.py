@@ -1,7 +1,7 @@
 """Error budgets of all pipelines, and one pipeline: its budget, its failures, what to do."""
 
 from seawall.budget.counts import Sli
-from seawall.dashboard.asked import Asked
+from seawall.dashboard.asked import Asked, together
 from seawall.dashboard.chart import stacked
 from seawall.dashboard.overview import day_names, errors_by_day, standings
 from seawall.dashboard.page import View
@@ -29,7 +29,12 @@ async def look_at_one(asked: Asked) -> View:
     manager, schema, pipeline = asked.manager, asked.schema, asked.needed("id")
     days = asked.number("days", 30, 1, 90)
     sli = asked.one_of("sli", tuple(Sli)) or Sli.RUNS
-    status = await manager.get_error_budget_status(pipeline, days, sli=sli)
+    status, alerts, analysis, actions = await together(
+        manager.get_error_budget_status(pipeline, days, sli=sli),
+        manager.get_error_budget_alerts(pipeline, 10),
+        manager.analyze_failures(pipeline, days),
+        manager.recommend_recovery_actions(pipeline),
+    )
     async with asked.connection() as connection:
         burn = await budget_reports.burn_down(connection, schema, pipeline, days, sli)
         daily = await error_reports.daily(connection, schema, pipeline, days)
@@ -62,8 +67,8 @@ async def look_at_one(asked: Asked) -> View:
             "aside": stacked("Records set aside and settled", growth, ("set_aside", "settled")),
             "reasons": reasons,
             "runs": runs,
-            "alerts": await manager.get_error_budget_alerts(pipeline, 10),
-            "analysis": await manager.analyze_failures(pipeline, days),
-            "actions": await manager.recommend_recovery_actions(pipeline),
+            "alerts": alerts,
+            "analysis": analysis,
+            "actions": actions,
         },
     )

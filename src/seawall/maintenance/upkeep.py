@@ -60,6 +60,10 @@ class UpkeepStore(Protocol):
         """Delete what workers that vanished have left in tables of leases."""
         ...
 
+    async def fold_quarantine_counts(self) -> None:
+        """Let one row stand for a day, a reason and a pipeline."""
+        ...
+
     async def tell_stuck(self, after_seconds: float) -> None:
         """Find the runs that have saved nothing for so long, and tell of each once."""
         ...
@@ -94,6 +98,7 @@ def upkeep_jobs(
         Job(name="partitions dropped", every=_HOUR, work=drop),
         Job(name="history pruned", every=_HOUR, work=prune),
         Job(name="leases of the gone", every=_HOUR, work=store.forget_gone),
+        Job(name="quarantine counts folded", every=600.0, work=store.fold_quarantine_counts),
         Job(name="lost runs", every=30.0, work=store.abandon_lost),
     ]
     if stuck_after_seconds:

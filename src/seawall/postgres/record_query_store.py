@@ -44,14 +44,6 @@ _COUNTS = {
     for name in _COUNTED
 }
 
-# Whoever comes second finds the rows gone and adds nothing.
-_FOLD = """
-WITH rows AS (DELETE FROM {schema}.quarantine_counts WHERE pipeline_id = $1 RETURNING *)
-INSERT INTO {schema}.quarantine_counts
-SELECT pipeline_id, counted_on, set_aside_on, reason, sum(set_aside), sum(settled)
-FROM rows GROUP BY 1, 2, 3, 4 HAVING sum(set_aside) <> 0 OR sum(settled) <> 0
-"""
-
 _GROWTH = """
 SELECT counted_on, reason, sum(set_aside)::bigint AS set_aside, sum(settled)::bigint AS settled
 FROM {schema}.quarantine_counts
@@ -60,7 +52,7 @@ GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 _BACKLOG = """
-SELECT reason, set_aside_on, sum(set_aside - settled)::bigint AS records, count(*) AS rows
+SELECT reason, set_aside_on, sum(set_aside - settled)::bigint AS records
 FROM {schema}.quarantine_counts WHERE pipeline_id = $1
 GROUP BY 1, 2
 """
@@ -80,7 +72,6 @@ AND c.relname IN ('quarantined_records', 'quarantine_attempts', 'quarantine_edit
                   'quarantine_payload_chunks')
 """
 
-_FOLD_ABOVE = 2_000  # rows that one folded row stands for, on the whole
 _LIMIT = Range(int, 1, 100_000)
 _AS_THEY_ARE = (
     "record_id", "quarantine_id", "pipeline_id", "run_id", "step", "partition", "batch_id",
@@ -191,8 +182,6 @@ class PostgresRecordQueryStore:
                         in_schema(_OLDEST, schema), pipeline_id, start
                     )
                 size = await connection.fetchval(_BYTES, schema)
-            if sum(row["rows"] for row in backlog) > _FOLD_ABOVE + 2 * len(backlog):
-                await connection.execute(in_schema(_FOLD, schema), pipeline_id)
         by_reason: dict[str, int] = defaultdict(int)
         for row in backlog:
             by_reason[row["reason"]] += row["records"]

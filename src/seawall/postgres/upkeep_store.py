@@ -74,6 +74,18 @@ _GONE = (
     """,
 )
 
+# Every batch with bad rows adds some. Whoever comes second finds the rows gone and adds nothing.
+_MANY_COUNTS = """
+SELECT count(*) > $1 FROM (SELECT FROM {schema}.quarantine_counts LIMIT $1 + 1) AS counted
+"""
+_FOLD_COUNTS = """
+WITH rows AS (DELETE FROM {schema}.quarantine_counts RETURNING *)
+INSERT INTO {schema}.quarantine_counts
+SELECT pipeline_id, counted_on, set_aside_on, reason, sum(set_aside), sum(settled)
+FROM rows GROUP BY 1, 2, 3, 4 HAVING sum(set_aside) <> 0 OR sum(settled) <> 0
+"""
+_FEW_COUNTS = 1_000
+
 # A run is judged by its open steps: those under a live lease, and those that run. What it saved
 # last, in any step, is its progress; so is a worker that came in.
 _STUCK = """
@@ -163,6 +175,12 @@ class PostgresUpkeepStore:
         async with self._database.acquire() as connection:
             for query in _GONE:
                 await connection.execute(self._sql(query))
+
+    async def fold_quarantine_counts(self) -> None:
+        """Let one row stand for a day, a reason and a pipeline, where there are many."""
+        async with self._database.acquire() as connection:
+            if await connection.fetchval(self._sql(_MANY_COUNTS), _FEW_COUNTS):
+                await connection.execute(self._sql(_FOLD_COUNTS))
 
     async def tell_stuck(self, after_seconds: float) -> None:
         """Each run once: it is marked first, then told."""

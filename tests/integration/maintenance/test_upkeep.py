@@ -205,3 +205,27 @@ async def test_history_and_runs_go_by_age_and_whatever_lives_or_is_young_stays(
     await upkeep.prune(KEPT, 0.0)
     await upkeep.prune(Retention(errors=0, retries=0, health=0, history=0, runs=0), 20.0)
     assert await connection.fetchval("SELECT count(*) FROM seawall.runs") == 3
+
+
+async def test_quarantine_counts_are_folded_and_say_the_same(manager, upkeep, connection):
+    """A row for a day, a reason and a pipeline is left of many; what is open stays."""
+    await connection.execute(
+        """
+        INSERT INTO seawall.quarantine_counts
+        SELECT 'p', current_date - n % 3, current_date - n % 3, 'r' || n % 5, 2, n % 2
+        FROM generate_series(1, 3000) n;
+        INSERT INTO seawall.quarantine_counts
+        VALUES ('p', current_date, current_date, 'none', 1, 0),
+               ('p', current_date, current_date, 'none', -1, 0)
+        """
+    )
+    before = await manager.quarantine_growth("p", 7)
+    assert before.backlog == 4_500
+    count = "SELECT count(*) FROM seawall.quarantine_counts"
+    await upkeep.fold_quarantine_counts()
+    assert await connection.fetchval(count) == 15
+    await upkeep.fold_quarantine_counts()
+    assert await connection.fetchval(count) == 15
+    after = await manager.quarantine_growth("p", 7)
+    assert (after.backlog, after.backlog_by_reason) == (4_500, before.backlog_by_reason)
+    assert after.days == tuple(each for each in before.days if each.reason != "none")

@@ -223,17 +223,6 @@ async def test_growth_counts_what_a_rolled_back_batch_set_aside_as_nothing(
     assert (await manager.quarantine_growth()).backlog == 1
 
 
-async def test_growth_folds_the_rows_that_it_reads(manager, connection):
-    """Each COPY adds a row; whoever reads thousands makes them few, and the sums stay."""
-    await connection.execute(
-        "INSERT INTO seawall.quarantine_counts "
-        "SELECT 'p', date '2020-01-01', date '2020-01-01', 'a', 2, 1 FROM generate_series(1, 3000)"
-    )
-    assert (await manager.quarantine_growth()).backlog == 3000
-    assert await connection.fetchval("SELECT count(*) FROM seawall.quarantine_counts") == 1
-    assert (await manager.quarantine_growth()).backlog == 3000
-
-
 async def test_status_of_older_migrations_becomes_pending(empty_database_dsn):
     """Migration 0006 on a database with records in it."""
     import asyncpg
