@@ -61,7 +61,9 @@ def stacked(
         top: value at the upper edge; the highest bar's without it.
         unit: behind each value.
     """
-    used = tuple(kind for kind in kinds if any(parts.get(kind) for _, parts in points))
+    known = tuple(kinds)
+    # Against a limit, nothing at all is something to be seen.
+    used = tuple(kind for kind in known if top or any(parts.get(kind) for _, parts in points))
     highest = max((sum(parts.values()) for _, parts in points), default=0)
     limit = highest if top is None else top
     if not points or limit <= 0:
