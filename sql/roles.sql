@@ -61,6 +61,14 @@ GRANT SELECT ON
     {schema}.system_health, {schema}.tuning_changes,
     {schema}.workers
 TO {reader};
+-- The views for Grafana: each shows a role what the tables behind it show that role.
+GRANT SELECT ON
+    {schema}.report_runs, {schema}.report_steps, {schema}.report_outcomes,
+    {schema}.report_budgets, {schema}.report_budget_alerts, {schema}.report_errors,
+    {schema}.report_error_patterns, {schema}.report_failures, {schema}.report_breakers,
+    {schema}.report_breaker_transitions, {schema}.report_quarantine, {schema}.report_recoveries,
+    {schema}.report_alerts, {schema}.report_workers
+TO {reader};
 GRANT SELECT (
     record_id, quarantine_id, run_id, pipeline_id, step, partition, batch_id, position, redacted,
     error_type, reason, sqlstate, constraint_name, column_name, exception_type, traceback_digest,

@@ -68,7 +68,9 @@ def number(value: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share as percent."""
-    return "–" if share is None else f"{100 * share:.3g} %"
+    if share is None:
+        return "–"
+    return f"{100 * share:.3g} %" if abs(share) < 1 else f"{100 * share:,.0f} %"
 
 
 def seconds(value: float | None) -> str:
