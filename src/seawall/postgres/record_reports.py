@@ -14,16 +14,17 @@ from seawall.postgres.reports import WINDOW, Page, page_of
 from seawall.quarantine import codec
 from seawall.quarantine.record import RecordFilter
 
-_SHOWN = """
-record_id, quarantine_id, run_id, pipeline_id, step, partition, batch_id,
-position::text AS position, redacted, error_type, reason, sqlstate, constraint_name, column_name,
-exception_type, status, attempts, quarantined_at, updated_at
+_COLUMNS = """
+record_id, quarantine_id, run_id, pipeline_id, step, partition, batch_id, redacted, error_type,
+reason, sqlstate, constraint_name, column_name, exception_type, status, attempts, quarantined_at,
+updated_at, position
 """
+_SHOWN = _COLUMNS.replace("position", "position::text AS position")
 
 # The run's records have an index of their own; all others are walked through by their key.
-_WALK = """
+_WALK = f"""
 FROM (
-    SELECT * FROM {schema}.quarantined_records
+    SELECT {_COLUMNS} FROM {{schema}}.quarantined_records
     WHERE ($1::uuid IS NULL OR record_id < $1) AND ($2::text IS NULL OR run_id = $2)
     ORDER BY record_id DESC LIMIT $3
 ) AS walked

@@ -35,7 +35,7 @@ def page_of(rows: list[dict[str, Any]], key: str, limit: int, end: UUID | None) 
     """
     if len(rows) > limit:
         return Page(rows=rows[:limit], before=rows[limit - 1][key], is_whole=True)
-    return Page(rows=rows, before=end, is_whole=end is None)
+    return Page(rows=rows, before=end, is_whole=end is None or len(rows) == limit)
 
 
 def literal(text: str) -> str:
