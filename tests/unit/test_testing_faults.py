@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import copyreg
 import inspect
 import weakref
 from functools import partial
@@ -176,6 +177,12 @@ def test_faults_plain_function_fails_too():
     assert work == [2, 3]
 
 
+def _sharing(error):
+    twin = type(error)(*error.args)
+    twin.__dict__ = error.__dict__
+    return twin
+
+
 def test_faults_into_a_generator_or_class_are_refused():
     async def rows():
         yield 1
@@ -185,7 +192,11 @@ def test_faults_into_a_generator_or_class_are_refused():
             faults.inject(target)
 
 
-async def test_faults_one_exception_raised_often_gathers_nothing():
+async def test_faults_one_exception_raised_often_gathers_nothing(monkeypatch):
+    def sharing(error):  # as tblib registers one for every exception
+        return _sharing, (error,)
+
+    monkeypatch.setitem(copyreg.dispatch_table, ConnectionError, sharing)
     given_error = ConnectionError("reset")
     given_error.add_note("from the test")
     flaky = faults.inject(double, errors=[given_error])

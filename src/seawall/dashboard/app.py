@@ -27,7 +27,7 @@ from seawall.dashboard import (
 )
 from seawall.dashboard.access import FORM_KEY, SESSION, SESSION_SECONDS, Access, is_same_origin
 from seawall.dashboard.asked import Asked, BadRequestError, form_of
-from seawall.dashboard.headers import ROOT, SecureHeaders
+from seawall.dashboard.headers import HEADERS, ROOT, SecureHeaders
 from seawall.dashboard.live import Hub, TooManyPagesError
 from seawall.dashboard.page import View, templates
 from seawall.dashboard.user import Authenticate, User
@@ -312,7 +312,10 @@ class _Site:
 
     async def failed(self, request: Request, _error: Exception) -> Response:
         """A fault of ours; it is logged with its stack, and nothing of it is shown."""
-        return self._error(request, None, 500, "Something is broken here: the log says more.")
+        response = self._error(request, None, 500, "Something is broken here: the log says more.")
+        response.headers.update(HEADERS)  # this one is made outside of all middleware
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @staticmethod
     def _put_cookie(

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.datastructures import MutableHeaders
 
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -37,7 +37,7 @@ class SecureHeaders:
         async def sent(message: Any) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
+                headers.update(HEADERS)
                 is_static = "etag" in headers
                 headers["Cache-Control"] = "no-cache" if is_static else "no-store"
             await send(message)

@@ -21,6 +21,8 @@ from seawall.quarantine.record import OPEN, QuarantinedRecord, RecordFilter, Rec
 _TOPICS = ("quarantine", "audit")
 _STATUSES = ("open", *RecordStatus, "any")
 _MOST_AT_ONCE = 10_000
+_MOST_SHOWN = 100_000  # characters of a payload
+_MOST_EDITED = 1_000_000  # sent back as a form, each may take nine bytes
 
 
 def _which(asked: Asked) -> RecordFilter:
@@ -85,8 +87,8 @@ async def look_at_one(asked: Asked) -> View:
             "edits": edits,
             "is_open": row["status"] in OPEN,
             "whole": whole,
-            "payload": None if whole is None else _text(whole.record),
-            "earlier": [] if whole is None else [_text(each.record) for each in whole.edits],
+            "payload": None if whole is None else _beginning(whole.record),
+            "earlier": [] if whole is None else [_beginning(each.record) for each in whole.edits],
         },
     )
 
@@ -99,6 +101,12 @@ async def look_to_edit(asked: Asked) -> View:
         raise BadRequestError(f"the record can't be read: {found.unreadable}")
     if found.status not in OPEN:
         raise BadRequestError(f"the record is {found.status}: only an open one can be edited")
+    text = _text(found.record)
+    if len(text) > _MOST_EDITED:
+        raise BadRequestError(
+            f"the record has {len(text):,} characters: edit it with `seawall quarantine edit "
+            f"{record_id}`, or by export and import"
+        )
     await audit.record(
         asked.manager.database,
         actor=asked.user.name,
@@ -107,7 +115,6 @@ async def look_to_edit(asked: Asked) -> View:
         reason="to edit it",
         details={},
     )
-    text = _text(found.record)
     return View(template="edit.html", title="Edit a record", values={"record": found, "text": text})
 
 
@@ -117,6 +124,13 @@ async def _whole(asked: Asked, record_id: UUID) -> QuarantinedRecord:
     if not found:
         raise NotThereError(f"there is no quarantined record {record_id}")
     return found[0]
+
+
+def _beginning(record: Any) -> str:
+    """The record, or as much of it as a page may hold."""
+    text = _text(record)
+    rest = len(text) - _MOST_SHOWN
+    return text if rest <= 0 else f"{text[:_MOST_SHOWN]}\n… and {rest:,} characters more"
 
 
 def _text(record: Any) -> str:

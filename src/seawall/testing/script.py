@@ -1,7 +1,6 @@
 """What each call is to meet, said in words: ``"ok, ConnectionError*2, 0.5s ok"``."""
 
 import builtins
-import copy
 import importlib
 import re
 from collections.abc import Callable, Iterable
@@ -64,8 +63,12 @@ def maker_of(fault: Fault) -> Make:
 
 
 def _copied(error: BaseException) -> BaseException:
-    # One exception raised again and again would gather the tracebacks and notes of all.
-    twin = copy.copy(error)
+    # One exception raised again and again would gather the tracebacks and notes of all. Not by
+    # copy.copy: tblib, which Dask brings, makes it give twins that share all they have.
+    make, arguments, *rest = error.__reduce__()
+    twin: BaseException = make(*arguments)
+    if rest and rest[0] is not None:
+        twin.__setstate__(rest[0])
     if getattr(error, "__notes__", None) is not None:
         twin.__notes__ = list(error.__notes__)
     twin.__cause__, twin.__suppress_context__ = error.__cause__, error.__suppress_context__

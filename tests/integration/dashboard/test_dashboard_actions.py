@@ -252,3 +252,16 @@ async def test_record_that_is_no_json_is_refused(site):
     assert done.status_code == 400
     assert "this is no record" in done.text
     assert (await _record(site)).edits == ()
+
+
+async def test_large_record_is_shown_in_part_and_edited_elsewhere(site):
+    """A page holds its beginning; a form could not send it back."""
+    await site.manager.quarantine_bad_records("large", [{"text": "x" * 1_200_000}], "large")
+    (record,) = await site.manager.list_quarantined_records(RecordFilter(run_id="large"))
+    shown = await site.operator.get(f"/record?id={record.record_id}")
+    assert "characters more" in shown.text
+    assert len(shown.text) < 200_000
+    refused = await site.operator.get(f"/record/edit?id={record.record_id}")
+    assert refused.status_code == 400
+    assert "seawall quarantine edit" in refused.text
+    assert await _audit(site, "record shown whole") == []

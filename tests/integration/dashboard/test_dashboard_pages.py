@@ -250,6 +250,8 @@ async def test_fault_of_ours_shows_nothing_of_itself(site, monkeypatch):
     assert answer.status_code == 500
     assert SECRET not in answer.text
     assert "the log says more" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_own_sign_in_decides_who_looks(database_dsn):

@@ -9,7 +9,7 @@ import pytest
 
 axe_module = pytest.importorskip("axe_playwright_python.async_playwright")
 
-from integration.dashboard.test_live import _OPEN_ELSEWHERE as OPEN_ELSEWHERE  # noqa: E402
+from integration.dashboard.test_dashboard_live import _OPEN_ELSEWHERE as OPEN_ELSEWHERE  # noqa: E402
 from seawall.circuitbreaker import CircuitState  # noqa: E402
 from seawall.quarantine.record import RecordFilter  # noqa: E402
 from support.dashboard import VIEWER  # noqa: E402
