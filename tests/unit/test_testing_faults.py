@@ -1,8 +1,8 @@
 """Injected faults: which call meets what, and that everything is as before afterwards."""
 
 import asyncio
-import gc
 import copyreg
+import gc
 import inspect
 import weakref
 from functools import partial

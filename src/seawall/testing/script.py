@@ -5,6 +5,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from seawall import errors as seawall_errors
 from seawall.errors import InvalidConfigError
@@ -65,7 +66,8 @@ def maker_of(fault: Fault) -> Make:
 def _copied(error: BaseException) -> BaseException:
     # One exception raised again and again would gather the tracebacks and notes of all. Not by
     # copy.copy: tblib, which Dask brings, makes it give twins that share all they have.
-    make, arguments, *rest = error.__reduce__()
+    reduced: Any = error.__reduce__()
+    make, arguments, *rest = reduced
     twin: BaseException = make(*arguments)
     if rest and rest[0] is not None:
         twin.__setstate__(rest[0])
