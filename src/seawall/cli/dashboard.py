@@ -12,6 +12,7 @@ import typer
 
 from seawall.cli.common import Dsn, Folder, Schema, acting, fail, run
 from seawall.clock import MACHINE_CLOCK
+from seawall.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -48,7 +49,10 @@ def dashboard(
         from seawall.dashboard import dashboard_app
     except ModuleNotFoundError as error:
         fail(f"{error.name} is missing: pip install 'seawall[dashboard]'", 2)
-    users = _users(tokens)
+    try:
+        users = _users(tokens)
+    except InvalidConfigError as error:
+        fail(str(error), 2)
 
     async def work() -> None:
         async with acting(dsn, folder, schema) as manager:

@@ -1,9 +1,11 @@
 """Errors, and one whole."""
 
 from seawall.dashboard.asked import Asked, NotThereError
-from seawall.dashboard.overview import ERROR_TYPES
+from seawall.dashboard.overview import ERROR_TYPES, errors_by_day
 from seawall.dashboard.page import View
 from seawall.postgres import error_reports
+
+_DAYS = 30
 
 
 async def look(asked: Asked) -> View:
@@ -17,12 +19,19 @@ async def look(asked: Asked) -> View:
     before = asked.key("before")
     async with asked.connection() as connection:
         page = await error_reports.page(connection, asked.schema, which, before=before)
+        daily = await error_reports.daily(connection, asked.schema, which.pipeline_id, _DAYS)
     return View(
         template="errors.html",
         title="Errors",
         # An older page stays as it is while it is read.
         topics=() if before else ("errors",),
-        values={"page": page, "which": which, "before": before, "types": ERROR_TYPES},
+        values={
+            "page": page,
+            "which": which,
+            "before": before,
+            "types": ERROR_TYPES,
+            "daily": errors_by_day(daily, _DAYS),
+        },
     )
 
 
