@@ -13,12 +13,22 @@ import asyncpg
 from seawall.postgres.embedded import EmbeddedServer
 from seawall.postgres.migrate import migrate
 
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+_ROOM = 4 * 1024**3
+
 
 def open_folder():
-    """A new folder that the server's user can reach: pytest's own are closed to all but root."""
-    path = Path(tempfile.mkdtemp(prefix="seawall-test-"))
+    """A new folder for a server, that its user can reach: pytest's own are closed to all but root."""
+    path = Path(tempfile.mkdtemp(prefix="seawall-test-", dir=_quick_place()))
     path.chmod(0o711)
     return path
+
+
+def _quick_place():
+    """Where making a database, hundreds of files, takes a fifth of the time; None: no such place."""
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        return _MEMORY
+    return None
 
 
 def with_database(dsn, name):
