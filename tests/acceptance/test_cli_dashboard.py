@@ -37,11 +37,12 @@ def started(dsn, *options, **environment):
             process.kill()
 
 
+@contextmanager
 def signed_in(address, token):
-    client = httpx.Client(base_url=address, trust_env=False)
-    answer = client.post("/sign-in", data={"token": token})
-    assert answer.status_code == 303, answer.text
-    return client
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        answer = client.post("/sign-in", data={"token": token})
+        assert answer.status_code == 303, answer.text
+        yield client
 
 
 @pytest.mark.timeout(60)

@@ -92,9 +92,10 @@ async def test_example_partitions_are_done_once(run, connection, tmp_path):
     first, second = await asyncio.gather(
         asyncio.to_thread(run, "partitions", *names), asyncio.to_thread(run, "partitions", *names)
     )
-    done = [int(printed.partition(" ")[0]) for printed in (first, second) if printed]
-    assert sum(done) == 3
-    assert all(f"{each} partitions done, {each}00 rows\n" in (first, second) for each in done)
+    # Each tells what it knows to be done as it ends: all of it, or what the other leaves.
+    done = [int(printed.partition(" ")[0]) for printed in (first, second)]
+    assert sum(done) >= 3
+    assert [first, second] == [f"{each} partitions done, {each}00 rows\n" for each in done]
     assert await connection.fetchval("SELECT count(*) FROM parts") == 300
 
 

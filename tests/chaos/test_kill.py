@@ -10,7 +10,7 @@ import pytest
 from chaos.conftest import WORKER, check_ledger
 
 TOTAL, SIZE = 40_000, 500
-KILLS = 12
+KILLS = 8
 
 
 async def start(dsn):

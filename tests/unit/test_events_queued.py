@@ -28,7 +28,10 @@ async def test_queued_listener_that_blocks_delays_nobody_and_drops_are_counted()
     assert subscription.dropped in (6, 7)  # one may be in its hands
     gate.set()
     await manager._subscriptions.flush()
-    assert heard == list(range(10 - subscription.dropped))
+    # The first ones; a later one only where the thread took its first while these came.
+    assert len(heard) == 10 - subscription.dropped
+    assert heard == sorted(heard)
+    assert heard[:3] == [0, 1, 2]
     subscription()
     manager.bus.emit(LeaseLost(partition=99))
     await manager._subscriptions.flush()

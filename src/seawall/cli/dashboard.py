@@ -3,7 +3,7 @@
 import os
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,8 +56,9 @@ def dashboard(
 
     async def work() -> None:
         async with acting(dsn, folder, schema) as manager:
+            app = dashboard_app(manager, tokens=users)
             config = uvicorn.Config(
-                dashboard_app(manager, tokens=users),
+                app,
                 host=host,
                 port=port,
                 root_path=root_path,
@@ -67,7 +68,7 @@ def dashboard(
             )
             server = uvicorn.Server(config)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_say_where, server, host)
+                tasks.start_soon(_attend, server, host, app.state.close_live)
                 await server.serve()
                 tasks.cancel_scope.cancel()
 
@@ -76,13 +77,16 @@ def dashboard(
     run(work())
 
 
-async def _say_where(server: "uvicorn.Server", host: str) -> None:
-    """Print the address, once there is something behind it."""
+async def _attend(server: "uvicorn.Server", host: str, close_live: Callable[[], None]) -> None:
+    """Print the address, once there is something behind it; end the live pages with the server."""
     while not server.started:
         await MACHINE_CLOCK.sleep(_LOOK_SECONDS)
     port = server.servers[0].sockets[0].getsockname()[1]
     where = f"[{host}]" if ":" in host else host
     typer.echo(f"seawall dashboard: http://{where}:{port}{server.config.root_path}/")
+    while not server.should_exit:
+        await MACHINE_CLOCK.sleep(_LOOK_SECONDS)
+    close_live()
 
 
 def _users(path: Path | None) -> "dict[str, User]":

@@ -96,6 +96,10 @@ def dashboard_app(
         secret: the same in each process that serves the pages, where ``authenticate`` is given
             and there are several.
 
+    Returns:
+        The app; ``app.state.close_live()`` ends the streams of live pages, for a server that is to
+        stop and would wait for them.
+
     Raises:
         InvalidConfigError: nobody could sign in, or a token is too short.
     """
@@ -110,11 +114,13 @@ def dashboard_app(
         Route("/sign-out", site.sign_out, methods=["POST"]),
         Mount("/static", StaticFiles(packages=[("seawall.dashboard", "static")])),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(SecureHeaders)],
         exception_handlers={404: site.not_found, 405: site.wrong_method, Exception: site.failed},
     )
+    app.state.close_live = site.hub.close
+    return app
 
 
 class _Site:
@@ -122,7 +128,7 @@ class _Site:
 
     def __init__(self, manager: ErrorRecoveryManager, access: Access) -> None:
         self._manager, self._access = manager, access
-        self._hub = Hub(manager)
+        self.hub = Hub(manager)
 
     def page(self, look: Look, *, operator: bool = False) -> Callable[..., Awaitable[Response]]:
         """An endpoint that shows a view."""
@@ -246,7 +252,7 @@ class _Site:
         """Tells a page of changes, as server-sent events."""
         if await self._access.user_of(request) is None:
             return Response(status_code=401)
-        stream = self._hub.stream()
+        stream = self.hub.stream()
         try:
             first = await anext(stream)
         except TooManyPagesError:

@@ -36,7 +36,12 @@ class Hub:
         self._manager = manager
         self._pages: set[_Page] = set()
         self._task: BackgroundTask | None = None
-        self._is_connected = False
+        self._is_connected = self._is_closed = False
+
+    def close(self) -> None:
+        """End all streams: a server that is to stop waits for them."""
+        self._is_closed = True
+        self.tell({"down"})
 
     async def stream(self) -> AsyncIterator[bytes]:
         """One page's events: each names a topic; ``up`` and ``down`` tell of the connection.
@@ -54,7 +59,7 @@ class Hub:
         try:
             yield b": hello\n\n"  # the answer begins, whatever comes
             end = MACHINE_CLOCK.monotonic() + _STREAM_SECONDS
-            while MACHINE_CLOCK.monotonic() < end:
+            while MACHINE_CLOCK.monotonic() < end and not self._is_closed:
                 yield await page.message()
         finally:
             self._pages.discard(page)
