@@ -26,7 +26,7 @@ from seawall.dashboard import (
     runs,
 )
 from seawall.dashboard.access import FORM_KEY, SESSION, SESSION_SECONDS, Access, is_same_origin
-from seawall.dashboard.asked import Asked, BadRequestError, form_of
+from seawall.dashboard.asked import Asked, BadRequestError, Recent, form_of
 from seawall.dashboard.headers import HEADERS, ROOT, SecureHeaders
 from seawall.dashboard.live import Hub, TooManyPagesError
 from seawall.dashboard.page import View, templates
@@ -42,6 +42,7 @@ Act = Callable[[Asked], Awaitable[tuple[str, str]]]
 
 _SAID = "seawall_said"
 _PAGE_SECONDS = 15.0
+_RECENT_SECONDS = 10.0  # workers write what analysis reads as often
 _ACT_SECONDS = 300.0
 _WRONG_TOKEN_SECONDS = 1.0
 
@@ -129,6 +130,7 @@ class _Site:
     def __init__(self, manager: ErrorRecoveryManager, access: Access) -> None:
         self._manager, self._access = manager, access
         self.hub = Hub(manager)
+        self._recent = Recent(_RECENT_SECONDS)
 
     def page(self, look: Look, *, operator: bool = False) -> Callable[..., Awaitable[Response]]:
         """An endpoint that shows a view."""
@@ -140,7 +142,7 @@ class _Site:
             if operator and not user.may_act:
                 return self._error(request, user, 403, "This is for operators.")
             values = dict(request.query_params)
-            asked = Asked(manager=self._manager, user=user, values=values)
+            asked = Asked(manager=self._manager, user=user, recent=self._recent, values=values)
             view = await self._tried(request, user, _PAGE_SECONDS, look(asked))
             return view if isinstance(view, Response) else self._shown(request, user, view)
 
@@ -172,7 +174,7 @@ class _Site:
         form = await form_of(request)
         if not self._access.is_own_form(request, form, user):
             raise _ForeignFormError
-        return await act(Asked(manager=self._manager, user=user, values=form))
+        return await act(Asked(manager=self._manager, user=user, recent=self._recent, values=form))
 
     async def _tried(
         self, request: Request, user: User, seconds: float, work: Awaitable[Any]

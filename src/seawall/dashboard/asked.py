@@ -1,6 +1,6 @@
 """What a page or a form was asked for, checked."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 import anyio
 from starlette.requests import Request
 
+from seawall.clock import MACHINE_CLOCK
 from seawall.dashboard.user import User
 from seawall.manager import ErrorRecoveryManager
 from seawall.text import storable
@@ -36,16 +37,36 @@ class NotThereError(BadRequestError):
     status = 404
 
 
+class Recent:
+    """What was found out some seconds ago, for what costs much and changes slowly."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._found: dict[object, tuple[float, Any]] = {}
+
+    async def get(self, key: object, find: Callable[[], Awaitable[Any]]) -> Any:
+        """What was found under the key; found anew where that is too long ago."""
+        now = MACHINE_CLOCK.monotonic()
+        old = [each for each, (at, _) in self._found.items() if at < now - self._seconds]
+        for each in old:
+            self._found.pop(each, None)
+        if key not in self._found:
+            self._found[key] = (now, await find())
+        return self._found[key][1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """One request: who asks, of which manager, and the values sent.
 
     Attributes:
+        recent: what other requests have found out lately.
         values: of the query and the path of a page; of an action, of its form.
     """
 
     manager: ErrorRecoveryManager
     user: User
+    recent: Recent
     values: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -32,7 +32,10 @@ async def look_at_one(asked: Asked) -> View:
     status, alerts, analysis, actions = await together(
         manager.get_error_budget_status(pipeline, days, sli=sli),
         manager.get_error_budget_alerts(pipeline, 10),
-        manager.analyze_failures(pipeline, days),
+        # The page is made anew whenever a batch commits somewhere.
+        asked.recent.get(
+            ("analysis", pipeline, days), lambda: manager.analyze_failures(pipeline, days)
+        ),
         manager.recommend_recovery_actions(pipeline),
     )
     async with asked.connection() as connection:

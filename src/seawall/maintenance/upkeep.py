@@ -98,7 +98,7 @@ def upkeep_jobs(
         Job(name="partitions dropped", every=_HOUR, work=drop),
         Job(name="history pruned", every=_HOUR, work=prune),
         Job(name="leases of the gone", every=_HOUR, work=store.forget_gone),
-        Job(name="quarantine counts folded", every=600.0, work=store.fold_quarantine_counts),
+        Job(name="quarantine counts folded", every=_MINUTE, work=store.fold_quarantine_counts),
         Job(name="lost runs", every=30.0, work=store.abandon_lost),
     ]
     if stuck_after_seconds:

@@ -25,7 +25,8 @@ ON CONFLICT (pipeline_id, minute) DO UPDATE SET
 """
 
 # A window begins with a full minute; with a full hour, where minutes are hours by now. What was
-# forgiven ends with a full minute, and takes the hour that it ends in with it.
+# forgiven ends with a full minute, and takes the hour that it ends in with it. Read in one pass:
+# each row stands in the shortest window that it is in, and so in all longer ones.
 _MEASURE = """
 WITH asked AS MATERIALIZED (
     SELECT date_trunc('minute', statement_timestamp() - $3 * interval '1 s', 'UTC') AS since,
@@ -46,12 +47,13 @@ WITH asked AS MATERIALIZED (
         CASE $2 WHEN 'runs' THEN bad_runs ELSE bad_rows END AS bad
     FROM spans
 )
-SELECT w.seconds, statement_timestamp() AS now, coalesce(sum(c.good), 0)::bigint AS good,
-    coalesce(sum(c.bad), 0)::bigint AS bad, min(c.at) FILTER (WHERE c.good + c.bad > 0) AS first_at
-FROM unnest($4::float8[]) AS w (seconds)
-LEFT JOIN counted c ON w.seconds = $3
-    OR c.fine AND c.at > statement_timestamp() - w.seconds * interval '1 s'
-GROUP BY w.seconds
+SELECT CASE WHEN fine THEN width_bucket(
+        extract(epoch FROM statement_timestamp() - at)::float8, $4::float8[]
+    ) ELSE cardinality($4::float8[]) END AS place,
+    statement_timestamp() AS now, sum(good)::bigint AS good, sum(bad)::bigint AS bad,
+    min(at) FILTER (WHERE good + bad > 0) AS first_at
+FROM counted GROUP BY 1
+UNION ALL SELECT 0, statement_timestamp(), 0, 0, NULL
 """
 _SET = """
 SELECT o.objective, o.counted_from, e.exhausted_at
@@ -159,19 +161,22 @@ class PostgresBudgetStore(PostgresBudgetAlertStore):
         self, pipeline_id: str, sli: Sli, window_seconds: float, windows: Sequence[float]
     ) -> Measured:
         """The counts of one pipeline."""
-        shorter = [each for each in windows if each < window_seconds]
+        shorter = sorted(each for each in windows if each < window_seconds)
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
-                self._sql(_MEASURE), pipeline_id, sli, window_seconds, [*shorter, window_seconds]
+                self._sql(_MEASURE), pipeline_id, sli, window_seconds, shorter
             )
             found = await connection.fetchrow(self._sql(_SET), pipeline_id, sli)
-        counts = {row["seconds"]: Counts(row["good"], row["bad"]) for row in rows}
-        whole = next(row for row in rows if row["seconds"] == window_seconds)
+
+        def within(place: int) -> Counts:
+            inside = [row for row in rows if row["place"] <= place]
+            return Counts(sum(row["good"] for row in inside), sum(row["bad"] for row in inside))
+
         return Measured(
-            at=whole["now"],
-            counts=counts[window_seconds],
-            by_window={each: counts[each] for each in shorter},
-            first_at=whole["first_at"],
+            at=rows[0]["now"],
+            counts=within(len(shorter)),
+            by_window={seconds: within(place) for place, seconds in enumerate(shorter)},
+            first_at=min(filter(None, (row["first_at"] for row in rows)), default=None),
             objective=found["objective"],
             counted_from=found["counted_from"],
             exhausted_at=found["exhausted_at"],

@@ -25,17 +25,17 @@ _SHOWN = _COLUMNS.replace("position", "position::text AS position")
 _WALK = f"""
 FROM (
     SELECT {_COLUMNS} FROM {{schema}}.quarantined_records
-    WHERE ($1::uuid IS NULL OR record_id < $1) AND ($2::text IS NULL OR run_id = $2)
-    ORDER BY record_id DESC LIMIT $3
+    WHERE record_id < $1 AND {{of_run}} ORDER BY record_id DESC LIMIT $3
 ) AS walked
 """
 _PAGE = f"SELECT {_SHOWN} {_WALK} WHERE {{which}} ORDER BY record_id DESC LIMIT $4"
 
 _END = """
 SELECT record_id FROM {schema}.quarantined_records
-WHERE ($1::uuid IS NULL OR record_id < $1) AND ($2::text IS NULL OR run_id = $2)
-ORDER BY record_id DESC LIMIT 1 OFFSET $3
+WHERE record_id < $1 AND {of_run} ORDER BY record_id DESC LIMIT 1 OFFSET $3
 """
+
+_LAST = UUID(int=2**128 - 1)  # no UUIDv7
 
 _ONE = f"SELECT {_SHOWN} FROM {{schema}}.quarantined_records WHERE record_id = $1"
 
@@ -84,12 +84,17 @@ async def page(
     limit: int = 50,
 ) -> Page:
     """Records, the latest first, walking through at most ``WINDOW`` of them."""
-    run_id, rest = which.run_id, replace(which, run_id=None)
-    query, arguments = filtered(_PAGE, schema, rest, before, run_id, WINDOW, limit + 1)
+    run_id, rest, before = which.run_id, replace(which, run_id=None), before or _LAST
+    # A condition that may mean nothing would keep the server from its index.
+    walk, end_of = (
+        query.replace("{of_run}", "$2::text IS NULL" if run_id is None else "run_id = $2")
+        for query in (_PAGE, _END)
+    )
+    query, arguments = filtered(walk, schema, rest, before, run_id, WINDOW, limit + 1)
     rows = [_row(row) for row in await connection.fetch(query, *arguments)]
     end = None
     if len(rows) <= limit:
-        end = await connection.fetchval(in_schema(_END, schema), before, run_id, WINDOW - 1)
+        end = await connection.fetchval(in_schema(end_of, schema), before, run_id, WINDOW - 1)
     return page_of(rows, "record_id", limit, end)
 
 
