@@ -16,7 +16,13 @@ from seawall.postgres import audit, record_reports
 from seawall.postgres.reports import literal
 from seawall.quarantine import codec
 from seawall.quarantine.preview import preview
-from seawall.quarantine.record import OPEN, QuarantinedRecord, RecordFilter, RecordStatus
+from seawall.quarantine.record import (
+    OPEN,
+    FilterOptions,
+    QuarantinedRecord,
+    RecordFilter,
+    RecordStatus,
+)
 
 _TOPICS = ("quarantine", "audit")
 _STATUSES = ("open", *RecordStatus, "any")
@@ -153,6 +159,18 @@ async def edit(asked: Asked) -> tuple[str, str]:
     return query("/record", id=record_id), "Changed; it can be reprocessed now."
 
 
+def _options(which: RecordFilter) -> FilterOptions:
+    """The filter as an action takes it: open records alone, whatever was asked."""
+    return {
+        "pipeline_id": which.pipeline_id,
+        "step": which.step,
+        "error_type": which.error_type,
+        "reason_prefix": which.reason_prefix,
+        "reason_like": which.reason_like,
+        "record_ids": which.record_ids,
+    }
+
+
 async def reprocess(asked: Asked) -> tuple[str, str]:
     """Load one record, or those of a filter, into a table, or by their steps' processors."""
     into, record_id = asked.text("into"), asked.key("id")
@@ -164,12 +182,7 @@ async def reprocess(asked: Asked) -> tuple[str, str]:
         into,
         limit=_MOST_AT_ONCE,
         actor=asked.user.name,
-        pipeline_id=which.pipeline_id,
-        step=which.step,
-        error_type=which.error_type,
-        reason_prefix=which.reason_prefix,
-        reason_like=which.reason_like,
-        record_ids=which.record_ids,
+        **_options(which),
     )
     said = f"{done.reprocessed:,} of {done.taken:,} records were loaded"
     if done.failed:
@@ -191,12 +204,7 @@ async def discard(asked: Asked) -> tuple[str, str]:
         which.run_id,
         why=asked.needed("why", "it is kept with each record"),
         actor=asked.user.name,
-        pipeline_id=which.pipeline_id,
-        step=which.step,
-        error_type=which.error_type,
-        reason_prefix=which.reason_prefix,
-        reason_like=which.reason_like,
-        record_ids=which.record_ids,
+        **_options(which),
     )
     return _back(asked, record_id), f"{count:,} records were given up."
 
