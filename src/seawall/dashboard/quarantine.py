@@ -160,8 +160,9 @@ async def edit(asked: Asked) -> tuple[str, str]:
 
 
 def _options(which: RecordFilter) -> FilterOptions:
-    """The filter as an action takes it: open records alone, whatever was asked."""
+    """The filter as an action takes it."""
     return {
+        "status": which.status,
         "pipeline_id": which.pipeline_id,
         "step": which.step,
         "error_type": which.error_type,

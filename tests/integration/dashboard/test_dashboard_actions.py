@@ -265,3 +265,18 @@ async def test_large_record_is_shown_in_part_and_edited_elsewhere(site):
     assert refused.status_code == 400
     assert "seawall quarantine edit" in refused.text
     assert await _audit(site, "record shown whole") == []
+
+
+async def test_filter_by_status_means_those_alone(site):
+    """Giving up the pending ones leaves alone what has failed, and the other way round."""
+    first = site.story.record_ids[0]
+    async with site.manager.database.acquire() as connection:
+        await connection.execute(
+            "UPDATE seawall.quarantined_records SET status = 'failed' WHERE record_id = $1", first
+        )
+    await act(
+        site.operator, "/quarantine?status=pending", "/quarantine/discard", status="pending",
+        why="x", sure="yes",
+    )  # fmt: skip
+    found = [(await _record(site, place)).status for place in range(3)]
+    assert found == ["failed", "discarded", "discarded"]
