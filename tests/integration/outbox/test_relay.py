@@ -356,7 +356,8 @@ async def test_outbox_through_which_much_has_passed_stays_small(manager, connect
         assert await relay.deliver() == 500
         await connection.execute("VACUUM seawall.outbox_messages")
         sizes.append(await connection.fetchval(size))
-    assert sizes[-1] <= 1.2 * sizes[1]
+    # Three times as large without; a round whose VACUUM met somebody's snapshot is made up for.
+    assert sizes[-1] <= 1.6 * sizes[1]
 
 
 async def test_relay_of_a_closed_manager_ends_with_its_error(database_dsn):
