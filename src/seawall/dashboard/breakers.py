@@ -3,7 +3,7 @@
 from seawall.circuitbreaker import CircuitState
 from seawall.dashboard.asked import Asked, BadRequestError
 from seawall.dashboard.page import View, query
-from seawall.postgres import breaker_reports
+from seawall.postgres import audit, breaker_reports
 
 _TOPICS = ("breakers", "audit")
 _MOST_SECONDS = 7 * 86_400
@@ -29,12 +29,13 @@ async def look_at_one(asked: Asked) -> View:
     async with asked.connection() as connection:
         found = await breaker_reports.breakers(connection, asked.schema)
         transitions = await breaker_reports.transitions(connection, asked.schema, name, 100)
+        forced = await audit.latest(connection, asked.schema, actor=None, subject=name, limit=20)
     mine = next((each for each in found if each["service_name"] == name), None)
     return View(
         template="breaker.html",
         title=f"Circuit breaker {name}",
         topics=_TOPICS,
-        values={"name": name, "breaker": mine, "transitions": transitions},
+        values={"name": name, "breaker": mine, "transitions": transitions, "forced": forced},
     )
 
 

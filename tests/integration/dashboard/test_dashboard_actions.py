@@ -33,6 +33,7 @@ async def test_breaker_is_opened_and_closed_for_the_fleet(site):
     shown = (await site.operator.get(page)).text
     assert "weather api is forced_open for the whole fleet" in shown
     assert "forced open" in shown
+    assert "the vendor asked us to" in shown.partition("done to it by hand")[2]
     again = (await site.operator.get(page)).text
     assert "for the whole fleet." not in again  # told once
     await act(
